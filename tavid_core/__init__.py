@@ -1,0 +1,1 @@
+"""Target-aware video diffusion as an action planner: the ROS-free core."""
