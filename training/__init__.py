@@ -1,0 +1,1 @@
+"""Fine-tune, pretrain, measure: the training stack, run as `python -m training.NAME`."""

@@ -1,0 +1,264 @@
+"""Draw a scene and read its ground truth off the renderer."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tavid_core.errors import MissingExtraError
+from tavid_core.types import CameraIntrinsics
+from training.sources.sim.model import ACTOR_BODIES, MAX_OBJECTS, build_mjcf, object_body
+from training.sources.sim.motion import JOINT_NAMES, ActorMotion, plan_motion
+from training.sources.sim.scene import COLORS, KINDS, Scene
+
+__all__ = ["SceneRenderer", "SimClip"]
+
+LOOK_AT_M = np.array([0.0, 0.09, 0.13])
+CAMERA_DISTANCE_M = 1.05  # on the table plane, from the point looked at
+HIDDEN_M = np.array([0.0, 0.0, -20.0])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SimClip:
+    """One rendered clip with its truth.
+
+    Args:
+        scene: What was drawn.
+        frames: RGB, uint8 (T, H, W, 3).
+        instance_masks: Visible pixels of each object in frame 0, bool (N, H, W).
+        actor_mask: Visible pixels of the person in frame 0, bool (H, W).
+        depth_m: Depth of frame 0 along the optical axis, float32 (H, W), metres.
+        intrinsics: Of the drawn size.
+        camera_from_world: float64 (4, 4), optical frame.
+        motion: Truth in the world frame.
+        joint_pixels: float32 (T, 7, 2), column and row.
+        object_pixels: Projected centres, float32 (T, N, 2).
+    """
+
+    scene: Scene
+    frames: NDArray[np.uint8]
+    instance_masks: NDArray[np.bool_]
+    actor_mask: NDArray[np.bool_]
+    depth_m: NDArray[np.float32]
+    intrinsics: CameraIntrinsics
+    camera_from_world: NDArray[np.float64]
+    motion: ActorMotion
+    joint_pixels: NDArray[np.float32]
+    object_pixels: NDArray[np.float32]
+
+
+def _quat_from_matrix(mujoco: Any, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    quat = np.empty(4)
+    mujoco.mju_mat2Quat(quat, matrix.flatten())
+    return quat
+
+
+def _limb_quat(mujoco: Any, direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn a limb so that its z runs along `direction` and its fingers' plane lies flat."""
+    z = direction / np.linalg.norm(direction)
+    x = np.cross(np.array([0.0, 0.0, 1.0]), z)
+    x = x / max(float(np.linalg.norm(x)), 1e-6)
+    return _quat_from_matrix(mujoco, np.stack([x, np.cross(z, x), z], axis=1))
+
+
+class SceneRenderer:
+    """Draw many scenes with one OpenGL context.
+
+    Creating the context is the slow part: make one renderer per process and keep it.
+
+    Args:
+        width: Pixels.
+        height: Pixels.
+
+    Raises:
+        MissingExtraError: If MuJoCo is not installed.
+    """
+
+    def __init__(self, width: int = 96, height: int = 64) -> None:
+        # MuJoCo picks its OpenGL back end from the environment, once, at import.
+        os.environ.setdefault("MUJOCO_GL", "osmesa")
+        try:
+            import mujoco
+        except ImportError as error:
+            raise MissingExtraError.of("mujoco", "train") from error
+        self._mujoco = mujoco
+        self.width, self.height = width, height
+        self._model = mujoco.MjModel.from_xml_string(build_mjcf())
+        self._data = mujoco.MjData(self._model)
+        self._renderer = mujoco.Renderer(self._model, height=height, width=width)
+        self._geom_names = [self._model.geom(i).name for i in range(self._model.ngeom)]
+
+    def close(self) -> None:
+        """Free the OpenGL context; the renderer is unusable afterwards."""
+        self._renderer.close()
+
+    def __enter__(self) -> SceneRenderer:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def render(self, scene: Scene, num_frames: int = 17) -> SimClip:
+        """Draw a clip.
+
+        Args:
+            scene: What to draw.
+            num_frames: Frames of the clip.
+
+        Returns:
+            Frames and ground truth.
+        """
+        motion = plan_motion(scene, num_frames)
+        self._paint(scene)
+        camera_from_world, intrinsics = self._place_camera(scene)
+        frames = np.empty((num_frames, self.height, self.width, 3), np.uint8)
+        for t in range(num_frames):
+            self._pose(scene, motion, t)
+            self._update()
+            frames[t] = self._renderer.render()
+        self._pose(scene, motion, 0)
+        depth_m, geom_ids = self._depth_and_geoms()
+        names = np.array([*self._geom_names, ""])
+        owner = names[geom_ids]
+        masks = np.stack(
+            [np.char.startswith(owner, f"object_{i}_") for i in range(len(scene.objects))]
+        )
+        background = np.isin(owner, ["wall", "floor", "table", ""])
+        is_object = np.char.startswith(owner, "object_")
+        return SimClip(
+            scene=scene,
+            frames=frames,
+            instance_masks=masks,
+            actor_mask=~background & ~is_object,
+            depth_m=depth_m,
+            intrinsics=intrinsics,
+            camera_from_world=camera_from_world,
+            motion=motion,
+            joint_pixels=_project(motion.joints_world_m, camera_from_world, intrinsics),
+            object_pixels=_project(motion.objects_world_m, camera_from_world, intrinsics),
+        )
+
+    def _update(self) -> None:
+        mujoco = self._mujoco
+        mujoco.mj_forward(self._model, self._data)
+        self._renderer.update_scene(self._data, camera="camera")
+        # Shadows make software rendering ten times slower and teach the model nothing.
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+
+    def _depth_and_geoms(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        self._renderer.enable_depth_rendering()
+        self._update()
+        depth_m = self._renderer.render().astype(np.float32)
+        self._renderer.disable_depth_rendering()
+        self._renderer.enable_segmentation_rendering()
+        self._update()
+        geom_ids = self._renderer.render()[..., 0].astype(np.int64)
+        self._renderer.disable_segmentation_rendering()
+        return depth_m, geom_ids
+
+    def _paint(self, scene: Scene) -> None:
+        skin, shirt = scene.skin_rgb, scene.shirt_rgb
+        sleeve = {"torso", "collar", "left_upper_arm", "right_upper_arm"}
+        fixed = {
+            "wall": scene.wall_rgb,
+            "floor": tuple(0.6 * c for c in scene.wall_rgb),
+            "table": scene.table_rgb,
+            "hair": scene.hair_rgb,
+            "left_eye": (0.05, 0.05, 0.05),
+            "right_eye": (0.05, 0.05, 0.05),
+        }
+        for geom, name in enumerate(self._geom_names):
+            if name.startswith("object_"):
+                slot = int(name.split("_")[1])
+                used = slot < len(scene.objects)
+                color = COLORS[scene.objects[slot].color] if used else (1.0, 1.0, 1.0)
+            else:
+                color = fixed.get(name, shirt if name in sleeve else skin)
+            self._model.geom_rgba[geom] = (*color, 1.0)
+        self._model.light_diffuse[0] = 0.55 * scene.light
+
+    def _place_camera(self, scene: Scene) -> tuple[NDArray[np.float64], CameraIntrinsics]:
+        azimuth = scene.camera_azimuth_rad
+        offset = CAMERA_DISTANCE_M * np.array([math.sin(azimuth), -math.cos(azimuth), 0.0])
+        eye = np.array([LOOK_AT_M[0], LOOK_AT_M[1], 0.0]) + offset
+        eye[2] = scene.camera_height_m
+        forward = (LOOK_AT_M - eye) / np.linalg.norm(LOOK_AT_M - eye)
+        right = np.cross(forward, [0.0, 0.0, 1.0])
+        right = right / np.linalg.norm(right)
+        down = np.cross(forward, right)
+        world_from_camera = np.eye(4)
+        world_from_camera[:3, :3] = np.stack([right, down, forward], axis=1)
+        world_from_camera[:3, 3] = eye
+        camera = self._model.camera("camera").id
+        # MuJoCo cameras look along -z with y up; the optical frame looks along +z, y down.
+        mujoco_axes = np.stack([right, -down, -forward], axis=1)
+        self._model.cam_pos[camera] = eye
+        self._model.cam_quat[camera] = _quat_from_matrix(self._mujoco, mujoco_axes)
+        self._model.cam_fovy[camera] = math.degrees(scene.camera_fov_y_rad)
+        focal = self.height / 2 / math.tan(scene.camera_fov_y_rad / 2)
+        intrinsics = CameraIntrinsics(
+            fx=focal,
+            fy=focal,
+            cx=(self.width - 1) / 2,
+            cy=(self.height - 1) / 2,
+            width=self.width,
+            height=self.height,
+        )
+        return np.linalg.inv(world_from_camera), intrinsics
+
+    def _put(self, body: str, position: NDArray[np.float64], quat: NDArray[np.float64]) -> None:
+        mocap = int(self._model.body(body).mocapid[0])
+        self._data.mocap_pos[mocap] = position
+        self._data.mocap_quat[mocap] = quat
+
+    def _pose(self, scene: Scene, motion: ActorMotion, t: int) -> None:
+        identity = np.array([1.0, 0.0, 0.0, 0.0])
+        for slot in range(MAX_OBJECTS):
+            for kind in KINDS:
+                used = slot < len(scene.objects) and scene.objects[slot].kind == kind
+                position = motion.objects_world_m[t, slot] if used else HIDDEN_M
+                half_yaw = scene.objects[slot].yaw_rad / 2 if used else 0.0
+                quat = np.array([math.cos(half_yaw), 0.0, 0.0, math.sin(half_yaw)])
+                self._put(object_body(slot, kind), position, quat)
+        if not scene.has_actor:
+            for body in ACTOR_BODIES:
+                self._put(body, HIDDEN_M, identity)
+            return
+        joints = dict(zip(JOINT_NAMES, motion.joints_world_m[t], strict=True))
+        middle = (joints["left_shoulder"] + joints["right_shoulder"]) / 2
+        self._put("torso", middle + [0.0, 0.02, -0.20], identity)
+        self._put("head", joints["head"], identity)
+        for side in ("left", "right"):
+            shoulder, elbow, hand = (
+                joints[f"{side}_{part}"] for part in ("shoulder", "elbow", "hand")
+            )
+            self._put(
+                f"{side}_upper_arm",
+                (shoulder + elbow) / 2,
+                _limb_quat(self._mujoco, elbow - shoulder),
+            )
+            axis = (hand - elbow) / np.linalg.norm(hand - elbow)
+            self._put(
+                f"{side}_forearm",
+                (elbow + hand - 0.05 * axis) / 2,
+                _limb_quat(self._mujoco, axis),
+            )
+
+
+def _project(
+    points_world_m: NDArray[np.float64],
+    camera_from_world: NDArray[np.float64],
+    intrinsics: CameraIntrinsics,
+) -> NDArray[np.float32]:
+    points = points_world_m @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
+    scale = np.array([intrinsics.fx, intrinsics.fy])
+    center = np.array([intrinsics.cx, intrinsics.cy])
+    return (points[..., :2] / points[..., 2:] * scale + center).astype(np.float32)
