@@ -1,0 +1,100 @@
+"""Build the ROS package with colcon inside the virtual environment; skip it when nothing changed.
+
+Only what shapes the generated interfaces counts as a change (action/, msg/, cmake/, CMakeLists.txt,
+package.xml, and the environment itself): Python runs from the source tree. `--all` builds anyway,
+which brings the installed copy of the Python packages up to date.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from ros_env import ROOT, build_environment, find_install_space, find_venv
+
+__all__ = ["build", "hash_inputs"]
+
+INTERFACE_INPUTS = ("action", "msg", "cmake", "CMakeLists.txt", "package.xml")
+
+
+def hash_inputs(root: Path, venv: Path) -> str:
+    """Hash everything a rebuild depends on.
+
+    Args:
+        root: The repository.
+        venv: The virtual environment; its own stamp counts too.
+
+    Returns:
+        A hexadecimal digest.
+    """
+    digest = hashlib.sha256()
+    files = [venv / "tavid_env.stamp"]
+    for name in INTERFACE_INPUTS:
+        path = root / name
+        files += sorted(path.rglob("*")) if path.is_dir() else [path]
+    for path in files:
+        if path.is_file():
+            digest.update(f"{path.name}\0".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def build(root: Path, venv: Path) -> int:
+    """Run colcon.
+
+    Args:
+        root: The repository, which is the package's root.
+        venv: The virtual environment with the ROS wheels.
+
+    Returns:
+        The exit status of colcon.
+    """
+    space = venv / "ros"
+    space.mkdir(parents=True, exist_ok=True)
+    log_path = space / "build_output.log"
+    command = [
+        str(venv / "bin" / "python"), "-m", "colcon", "--log-base", str(space / "log"),
+        "build", "--base-paths", str(root), "--packages-select", "tavid",
+        "--build-base", str(space / "build"), "--install-base", str(space / "install"),
+        "--event-handlers", "console_direct+", "--cmake-args", "--no-warn-unused-cli",
+        f"-DPython3_EXECUTABLE={venv / 'bin' / 'python'}", "-DBUILD_TESTING=OFF",
+        "-DCMAKE_BUILD_TYPE=Release",
+    ]  # fmt: skip
+    environment = build_environment(venv) | {"COLCON_HOME": str(space / "colcon")}
+    with log_path.open("w", encoding="utf-8") as log:
+        status = subprocess.run(  # noqa: S603 - our own command, no shell
+            command, cwd=space, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+        ).returncode
+    if status:
+        tail = log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
+        sys.stderr.write("\n".join([*tail, f"The build failed; all of its output: {log_path}\n"]))
+    return status
+
+
+def main(arguments: list[str]) -> int:
+    """Build unless the stamp says that it is done.
+
+    Args:
+        arguments: `--all` to build in any case.
+
+    Returns:
+        0, or the exit status of colcon.
+    """
+    venv = find_venv()
+    stamp = venv / "ros" / "build.stamp"
+    digest = hash_inputs(ROOT, venv)
+    is_done = stamp.is_file() and stamp.read_text(encoding="utf-8") == digest
+    if is_done and find_install_space(venv).is_dir() and "--all" not in arguments:
+        return 0
+    print("Building the ROS package (about 20 s) ...", flush=True)
+    stamp.unlink(missing_ok=True)
+    status = build(ROOT, venv)
+    if status == 0:
+        stamp.write_text(digest, encoding="utf-8")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
