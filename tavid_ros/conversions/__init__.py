@@ -1,0 +1,79 @@
+"""Messages to values and back: pure functions, the only place where both are known.
+
+Every function that reads a message refuses a malformed one with a `TavidError` and never with
+anything else. cv_bridge is not used.
+"""
+
+from tavid_ros.conversions.cameras import (
+    has_distortion,
+    intrinsics_from_message,
+    message_from_intrinsics,
+)
+from tavid_ros.conversions.goals import (
+    GoalNumbers,
+    clean_prompt,
+    feedback_from_progress,
+    fill_result,
+    goal_from_request,
+    make_result,
+    numbers_from_goal,
+)
+from tavid_ros.conversions.images import (
+    check_depth_message,
+    check_image_message,
+    check_mask_message,
+    compressed_from_image,
+    depth_from_message,
+    image_from_message,
+    is_empty_image,
+    mask_from_message,
+    message_from_depth,
+    message_from_image,
+    message_from_mask,
+)
+from tavid_ros.conversions.markers import markers_from_motion
+from tavid_ros.conversions.motions import (
+    TARGET_NAME,
+    choose_hand,
+    path_from_track,
+    trajectory_from_motion,
+)
+from tavid_ros.conversions.times import (
+    duration_from_seconds,
+    header_from_stamp,
+    nanoseconds_from_time,
+    seconds_from_duration,
+)
+
+__all__ = [
+    "TARGET_NAME",
+    "GoalNumbers",
+    "check_depth_message",
+    "check_image_message",
+    "check_mask_message",
+    "choose_hand",
+    "clean_prompt",
+    "compressed_from_image",
+    "depth_from_message",
+    "duration_from_seconds",
+    "feedback_from_progress",
+    "fill_result",
+    "goal_from_request",
+    "has_distortion",
+    "header_from_stamp",
+    "image_from_message",
+    "intrinsics_from_message",
+    "is_empty_image",
+    "make_result",
+    "markers_from_motion",
+    "mask_from_message",
+    "message_from_depth",
+    "message_from_image",
+    "message_from_intrinsics",
+    "message_from_mask",
+    "nanoseconds_from_time",
+    "numbers_from_goal",
+    "path_from_track",
+    "seconds_from_duration",
+    "trajectory_from_motion",
+]
