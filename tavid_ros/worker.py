@@ -1,0 +1,225 @@
+"""The child process that runs the model: `python -m tavid_ros.worker`, started by the node.
+
+It knows no ROS. It lives and dies with its parent: the kernel kills it when the parent's thread
+that started it ends, and it leaves when the socket closes. One thread reads the socket, so that a
+cancel is seen while the model works; the main thread plans.
+
+Messages to it: load, plan, cancel. Messages from it: ready, load_failed, progress, result, failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import logging
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from tavid_core.errors import CanceledError, ConfigError, ErrorCode, NotReadyError, TavidError
+from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
+from tavid_ros import plan_codec
+from tavid_ros.wire import Message, receive_message, send_message
+
+__all__ = ["BACKENDS", "Planner", "main"]
+
+_LOGGER = logging.getLogger("tavid.worker")
+_PR_SET_PDEATHSIG = 1
+_MAX_MESSAGE_CHARACTERS = 800
+
+
+class Planner(Protocol):
+    """What a backend gives."""
+
+    def plan(
+        self,
+        request: PlanRequest,
+        on_progress: Callable[[PlanProgress], None] | None = None,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> InteractionPlan:
+        """Answer a request, see `tavid_core.planner.InteractionPlanner.plan`."""
+
+
+def _load_tavid(options: Mapping[str, str]) -> Planner:
+    from tavid_core.planner import InteractionPlanner
+
+    return InteractionPlanner.from_pretrained(
+        options["model"],
+        options["adapter"] or None,
+        device=options["device"],
+        dtype=options["dtype"],
+        offload=options["offload"],
+    )
+
+
+def _load_fake(options: Mapping[str, str]) -> Planner:
+    from tavid_ros.fake_planner import FakePlanner
+
+    return FakePlanner()
+
+
+# The only things that a parameter can make the worker load.
+BACKENDS: Mapping[str, Callable[[Mapping[str, str]], Planner]] = {
+    "tavid": _load_tavid,
+    "fake": _load_fake,
+}
+
+
+class _Worker:
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._send_lock = threading.Lock()
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._canceled_jobs: set[str] = set()
+        self._planner: Planner | None = None
+
+    def run(self) -> None:
+        threading.Thread(target=self._read, daemon=True).start()
+        while True:
+            header, arrays = self._inbox.get()
+            if header["type"] == "load":
+                self._load(header)
+            elif header["type"] == "plan":
+                self._plan(str(header["job"]), header, arrays)
+
+    def _read(self) -> None:
+        try:
+            while (message := receive_message(self._connection)) is not None:
+                if message[0]["type"] == "cancel":
+                    self._canceled_jobs.add(str(message[0]["job"]))
+                else:
+                    self._inbox.put(message)
+        except OSError as error:
+            _LOGGER.warning("socket of the node broke: %s", error)
+        # Not sys.exit: the main thread may be inside the model for a long time.
+        os._exit(0)
+
+    def _send(self, header: Mapping[str, object], arrays: plan_codec.Arrays | None = None) -> None:
+        with self._send_lock:
+            send_message(self._connection, header, arrays)
+
+    def _load(self, header: Mapping[str, object]) -> None:
+        start = time.monotonic()
+        try:
+            if header["backend"] not in BACKENDS:
+                raise ConfigError(
+                    f"backend must be one of {', '.join(BACKENDS)}, got {header['backend']!r}. "
+                    "Use tavid."
+                )
+            self._planner = BACKENDS[header["backend"]](header["options"])
+        except Exception as error:
+            self._send({"type": "load_failed", **_describe(error)})
+        else:
+            self._send({"type": "ready", "load_time_sec": time.monotonic() - start})
+
+    def _plan(self, job: str, header: Mapping[str, object], arrays: plan_codec.Arrays) -> None:
+        def should_stop() -> bool:
+            return job in self._canceled_jobs
+
+        def on_progress(progress: PlanProgress) -> None:
+            self._send({"type": "progress", "job": job, **plan_codec.pack_progress(progress)})
+
+        try:
+            if self._planner is None:
+                raise NotReadyError(
+                    "the model must be loaded first, got a plan. Configure the node."
+                )
+            request = plan_codec.unpack_request(header, arrays)
+            plan = self._planner.plan(request, on_progress, should_stop)
+            if should_stop():
+                raise CanceledError("plan must not go on, got a cancel at lift. Ask again.")
+            packed, plan_arrays = plan_codec.pack_plan(plan)
+            saved = _save(plan, str(header["save_to"]))
+        except Exception as error:
+            self._send({"type": "failure", "job": job, **_describe(error)})
+            _free_memory()
+        else:
+            self._send({"type": "result", "job": job, **packed, **saved}, plan_arrays)
+        finally:
+            self._canceled_jobs.discard(job)
+
+
+def _describe(error: Exception) -> dict[str, object]:
+    # torch.OutOfMemoryError is known by name, so that torch need not be imported for it.
+    is_out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if isinstance(error, TavidError):
+        code, message = error.code, str(error)
+    elif is_out_of_memory:
+        code = ErrorCode.OUT_OF_MEMORY
+        message = (
+            f"memory must hold the model and a plan, got {type(error).__name__}: {error}. "
+            "Set 'offload', ask for fewer frames, or close other programs on the GPU."
+        )
+    else:
+        code = ErrorCode.MODEL_ERROR
+        message = (
+            f"the model must answer, got {type(error).__name__}: {error}. See the worker's log."
+        )
+    if code is not ErrorCode.CANCELED:
+        _LOGGER.error("%s", message, exc_info=not isinstance(error, TavidError))
+    return {"code": int(code), "message": message[:_MAX_MESSAGE_CHARACTERS]}
+
+
+def _save(plan: InteractionPlan, folder: str) -> dict[str, str]:
+    if not folder:
+        return {"folder": "", "save_error": ""}
+    from tavid_core.io import save_plan
+
+    final = Path(folder)
+    partial = final.with_name(f".{final.name}.partial")
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        save_plan(plan, partial)
+        partial.rename(final)
+    except OSError as error:
+        _LOGGER.exception("plan could not be saved")
+        return {"folder": "", "save_error": f"the plan could not be saved to {final}: {error}"}
+    return {"folder": str(final), "save_error": ""}
+
+
+def _free_memory() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _die_with_parent(parent_pid: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # The parent may have ended before the line above took effect.
+    if os.getppid() != parent_pid:
+        os._exit(0)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Serve one node until it ends.
+
+    Args:
+        args: Command line, without the program's name.
+
+    Returns:
+        The exit code; in practice the process is ended by its parent.
+    """
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--socket", type=int, required=True, help="inherited file descriptor")
+    parser.add_argument("--parent", type=int, required=True, help="process id of the node")
+    parser.add_argument("--niceness", type=int, default=0, help="added to that of the node")
+    options = parser.parse_args(args)
+    _die_with_parent(options.parent)
+    # Ctrl-C reaches the whole group; the node decides when its worker ends.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(options.niceness)
+    logging.basicConfig(level=logging.INFO, format="[%(levelname)s] [%(name)s]: %(message)s")
+    _Worker(socket.socket(fileno=options.socket)).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
