@@ -31,17 +31,12 @@ def send_through(header, arrays):
 
 
 def receive_bytes(data: bytes):
-    """Receive what somebody else wrote."""
+    """Receive what somebody else wrote before closing."""
     left, right = socket.socketpair()
-    with right, left:
-        threading.Thread(target=left.sendall, args=(data,), daemon=True).start()
-        right.settimeout(2.0)
-        left_closer = threading.Timer(0.05, left.shutdown, args=(socket.SHUT_WR,))
-        left_closer.start()
-        try:
-            return receive_message(right)
-        finally:
-            left_closer.join()
+    left.sendall(data)
+    left.close()
+    with right:
+        return receive_message(right)
 
 
 def assert_same(left, right):

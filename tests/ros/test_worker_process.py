@@ -155,8 +155,9 @@ def test_cancel_of_a_hanging_job_ends_the_worker(make_worker):
     worker = make_worker(drain_timeout_sec=0.3)
     pid = worker.pid
     job = worker.try_submit(make_request(prompt="hang at decode"), "")
-    while job.events.get(timeout=WAIT_SEC).stage != "decode":
+    while (event := job.events.get(timeout=WAIT_SEC)).stage != "decode" or event.step != 1:
         pass
+    time.sleep(0.1)
     worker.cancel(job)
     _, failure = finish(job)
     assert failure.code is ErrorCode.CANCELED
@@ -167,7 +168,7 @@ def test_unknown_backend_is_named():
     worker = WorkerProcess(WorkerOptions(backend="os.system"))
     worker.start()
     with pytest.raises(
-        WorkerError, match="backend must be one of tavid, fake, got 'os.system'"
+        WorkerError, match=r"backend must be one of tavid, fake, got 'os\.system'"
     ) as e:
         worker.wait_ready(WAIT_SEC)
     assert e.value.code is ErrorCode.INVALID_INPUT
@@ -188,7 +189,8 @@ def test_child_dies_with_its_parent():
         "print(worker.pid, flush=True)\n"
         "time.sleep(60)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:  # noqa: S603
         pid = int(parent.stdout.readline())
         assert is_alive(pid)
         parent.kill()
@@ -215,7 +217,7 @@ def test_worker_knows_no_ros():
         "import sys, tavid_ros.worker\n"
         "assert not {'rclpy', 'sensor_msgs', 'torch'} & set(sys.modules), sys.modules.keys()\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603
 
 
 def test_fake_plan_puts_the_hand_on_the_target(make_worker):
