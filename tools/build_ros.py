@@ -64,7 +64,7 @@ def build(root: Path, venv: Path) -> int:
     ]  # fmt: skip
     environment = build_environment(venv) | {"COLCON_HOME": str(space / "colcon")}
     with log_path.open("w", encoding="utf-8") as log:
-        status = subprocess.run(  # noqa: S603 - our own command, no shell
+        status = subprocess.run(
             command, cwd=space, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
         ).returncode
     if status:
