@@ -19,11 +19,14 @@ __all__ = ["build_environment", "find_install_space", "find_venv", "run_environm
 ROOT = Path(__file__).resolve().parent.parent
 DDS_PROFILE = ROOT / "config" / "fastdds_profile.xml"
 
-# What a sourced ROS installation leaves behind; any of it would mix two ROS versions.
-SYSTEM_ROS_VARIABLES = (
+# What a sourced ROS installation (any of it would mix two ROS versions) and make leave behind.
+LEFT_BEHIND = (
     "AMENT_PREFIX_PATH",
     "CMAKE_PREFIX_PATH",
     "COLCON_PREFIX_PATH",
+    "MAKEFLAGS",
+    "MAKELEVEL",
+    "MFLAGS",
     "PYTHONPATH",
     "PYTHONHOME",
     "ROS_ETC_DIR",
@@ -98,7 +101,7 @@ def build_environment(venv: Path, environment: Mapping[str, str] = os.environ) -
     Returns:
         A new environment without any trace of a ROS installation of the system.
     """
-    result = {key: value for key, value in environment.items() if key not in SYSTEM_ROS_VARIABLES}
+    result = {key: value for key, value in environment.items() if key not in LEFT_BEHIND}
     result |= {
         "VENV": str(venv),
         "VIRTUAL_ENV": str(venv),

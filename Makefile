@@ -1,0 +1,72 @@
+# Every target starts from nothing and skips what is done. `make help` lists them.
+
+VENV ?= .venv
+ifeq ($(strip $(VENV)),)
+override VENV := .venv
+endif
+export VENV
+
+# Least line coverage of tavid_core and tavid_ros, percent.
+COVERAGE_MIN ?= 85
+
+# More arguments for pytest, e.g. PYTEST_ARGS="tests/core -k mask" COVERAGE_MIN=0
+PYTEST_ARGS ?=
+
+# The user's words reach the demo as environment variables, so neither make nor a shell ever reads
+# them. Only the command line counts: IMAGE is a common name in build machines' environments.
+ifeq ($(origin IMAGE),command line)
+export TAVID_DEMO_IMAGE := $(value IMAGE)
+endif
+ifeq ($(origin MASK),command line)
+export TAVID_DEMO_MASK := $(value MASK)
+endif
+ifeq ($(origin PROMPT),command line)
+export TAVID_DEMO_PROMPT := $(value PROMPT)
+endif
+ifeq ($(origin OUT),command line)
+export TAVID_DEMO_OUT := $(value OUT)
+endif
+
+# Or make itself would expand a `$(...)` in them when it hands its variables on.
+unexport IMAGE MASK PROMPT OUT
+MAKEOVERRIDES :=
+
+PY := "$(VENV)/bin/python"
+RUN := $(PY) tools/ros_env.py
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format env build clean distclean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' \
+		| awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+demo: build ## Plan one interaction over real ROS 2; or your own: IMAGE=... MASK=... PROMPT=... OUT=...
+	@$(RUN) python -m tavid_ros.demo
+
+test: build ## Run all tests and check the coverage (PYTEST_ARGS=..., COVERAGE_MIN=...)
+	@sh tools/system_packages.sh
+	@$(RUN) python -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN) \
+		--durations=15 $(PYTEST_ARGS)
+
+lint: env ## Check style, docstrings and formatting
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+format: env ## Repair what can be repaired
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+env: ## Make the virtual environment with every pinned package
+	@sh tools/setup.sh
+
+build: env ## Build the ROS package with colcon inside the virtual environment
+	@_ROS_WHEELS_BOOTSTRAP_COMPLETE=1 $(PY) tools/build_ros.py
+
+clean: ## Remove what was built and every cache; keep the virtual environment
+	@rm -rf "$(VENV)/ros" build install log dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@rm -f .coverage .coverage.* coverage.xml
+	@find . -name __pycache__ -type d -not -path './.*/*' -prune -exec rm -rf {} +
+
+distclean: clean ## Remove the virtual environment too
+	@rm -rf "$(VENV)"

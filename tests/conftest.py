@@ -1,0 +1,73 @@
+"""Settings of all tests: no network, no graphics card, and skips that say what is missing."""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib.util
+import os
+import shutil
+import socket
+
+import pytest
+
+# Read when these libraries are first imported, hence before any test module is.
+os.environ.setdefault("MUJOCO_GL", "osmesa")
+os.environ.setdefault("PYOPENGL_PLATFORM", "osmesa")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Two runs on one machine must not hear each other.
+os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+
+HAS_ROS = all(importlib.util.find_spec(name) is not None for name in ("rclpy", "tavid"))
+HAS_OSMESA = ctypes.util.find_library("OSMesa") is not None
+
+collect_ignore_glob = [] if HAS_ROS else ["ros/*"]
+
+
+def pytest_report_header():
+    """Say once what will not run."""
+    return None if HAS_ROS else "tests/ros left out: rclpy or the built interfaces are missing"
+
+
+def _find_reason(item):
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        return None if torch.cuda.is_available() else "needs a CUDA device"
+    if item.get_closest_marker("render") and not HAS_OSMESA:
+        return "needs off-screen rendering: apt-get install libosmesa6"
+    return None
+
+
+def pytest_collection_modifyitems(items):
+    """Mark tests by their folder, and skip those whose machine this is not."""
+    for item in items:
+        if "gpu" in item.path.parts:
+            item.add_marker(pytest.mark.gpu)
+        reason = _find_reason(item)
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def browser_path():
+    """Path of a Chromium; skips where there is none."""
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        path = shutil.which(name)
+        if path:
+            return path
+    return pytest.skip("needs a browser: apt-get install chromium")
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    """Let Python connect to this machine only; DDS is kept local by its own settings."""
+    connect = socket.socket.connect
+
+    def connect_locally(self, address):
+        is_local = self.family == socket.AF_UNIX or str(address[0]) in {"127.0.0.1", "::1"}
+        if not is_local and address[0] != "localhost":
+            raise ConnectionRefusedError(f"tests must not use the network, got {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect_locally)
