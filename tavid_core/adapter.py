@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -173,7 +172,7 @@ def save_adapter(
             safetensors.torch.save_file(_prepare(values, dtype), part / file)
         write_manifest(part / MANIFEST_FILE, manifest)
         for file in (LORA_FILE, *tensors, MANIFEST_FILE):
-            os.replace(part / file, folder / file)
+            (part / file).replace(folder / file)
 
 
 def load_adapter(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 from tavid_core.config import PromptConfig
 from tavid_core.errors import ConfigError, WeightsError
+from tavid_core.json_fields import read_json_object, typed_fields
 
 __all__ = ["MANIFEST_FILE", "AdapterManifest", "read_manifest", "write_manifest"]
 
@@ -17,7 +17,6 @@ FORMAT_VERSION = 1
 PAPER_BLOCKS = (5, 8, 11, 14, 17, 20, 23)
 LORA_TARGETS = ("to_q", "to_k", "to_v", "to_out.0")
 NORMALIZATIONS = ("none", "batch_min_max", "sample_min_max")
-_MAX_BYTES = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,14 +108,10 @@ def read_manifest(path: Path) -> AdapterManifest:
         WeightsError: If the file is no valid manifest; the message names it.
     """
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"{path.stat().st_size} bytes")
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(fields, dict):
-            raise TypeError(f"a JSON {type(fields).__name__}")
-        prompt = PromptConfig(**_typed(PromptConfig, fields.pop("prompt", {})))
-        return AdapterManifest(prompt=prompt, **_typed(AdapterManifest, fields))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+        fields = read_json_object(path)
+        prompt = PromptConfig(**typed_fields(PromptConfig, fields.pop("prompt", {})))
+        return AdapterManifest(prompt=prompt, **typed_fields(AdapterManifest, fields))
+    except (OSError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise WeightsError(
             f"{path} must be an adapter manifest, got: {error} Save the adapter again."
         ) from error
@@ -131,26 +126,3 @@ def write_manifest(path: Path, manifest: AdapterManifest) -> None:
     """
     text = json.dumps(dataclasses.asdict(manifest), indent=2, ensure_ascii=False)
     path.write_text(text + "\n", encoding="utf-8")
-
-
-def _typed(cls: type, fields: Any) -> dict[str, Any]:
-    """Turn JSON values into the types of a dataclass's fields, or say which one does not fit."""
-    if not isinstance(fields, dict):
-        raise TypeError(f"{cls.__name__} is a JSON {type(fields).__name__}.")
-    types = {field.name: field.type for field in dataclasses.fields(cls)}
-    unknown = sorted(set(fields) - set(types))
-    if unknown:
-        raise ValueError(f"unknown fields {unknown}.")
-    return {name: _convert(name, value, types[name]) for name, value in fields.items()}
-
-
-def _convert(name: str, value: Any, declared: str) -> Any:
-    scalars = {"str": str, "int": int, "bool": bool}
-    if declared in scalars and type(value) is scalars[declared]:
-        return value
-    if declared == "float" and type(value) in (int, float):
-        return float(value)
-    if declared.startswith("tuple[") and isinstance(value, list):
-        item = declared.removeprefix("tuple[").partition(",")[0]
-        return tuple(_convert(name, part, item) for part in value)
-    raise TypeError(f"{name} is {json.dumps(value)[:80]}, not {declared}.")

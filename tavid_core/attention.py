@@ -314,7 +314,8 @@ def install_processors(
         )
     for index, block in enumerate(transformer.transformer_blocks):
         block.attn1.set_processor(TargetAttnProcessor(index, is_chosen=index in chosen))
-    if not any(hook is _begin_pass for hook in transformer._forward_pre_hooks.values()):
+    hooks = transformer._forward_pre_hooks.values()  # noqa: SLF001 (torch has no other way to ask)
+    if not any(hook is _begin_pass for hook in hooks):
         transformer.register_forward_pre_hook(_begin_pass, with_kwargs=True)
 
 

@@ -1,0 +1,165 @@
+"""Where a model's folder is, and whether it may be loaded."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import safetensors
+import torch
+
+from tavid_core.errors import ConfigError, WeightsError
+from tavid_core.json_fields import read_json_object
+from tavid_core.pipeline import TargetAwarePipeline
+
+__all__ = ["ASSETS", "find_adapter_folder", "find_model_folder", "load_pipeline"]
+
+ASSETS = Path(__file__).parent / "assets"
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+_HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
+# What a model index may name; diffusers would import whatever library it finds there.
+_COMPONENTS = {
+    "scheduler": ("diffusers", r"CogVideoX(DPM|DDIM)Scheduler"),
+    "text_encoder": ("transformers", r"T5EncoderModel"),
+    "tokenizer": ("transformers", r"T5Tokenizer(Fast)?|PreTrainedTokenizerFast|TokenizersBackend"),
+    "transformer": ("diffusers", r"CogVideoXTransformer3DModel"),
+    "vae": ("diffusers", r"AutoencoderKLCogVideoX"),
+}
+
+
+def find_model_folder(model: str | Path) -> Path:
+    """Find the folder of a model; only a Hub id that is no folder here uses the network.
+
+    Args:
+        model: "mini" (shipped), a folder, or a Hub id such as "THUDM/CogVideoX-5b-I2V".
+
+    Returns:
+        The folder.
+
+    Raises:
+        WeightsError: If there is none.
+    """
+    if str(model) == "mini":
+        return _shipped("mini")
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return folder
+    if isinstance(model, str) and _HUB_ID.fullmatch(model):
+        return _download(model)
+    raise WeightsError(
+        f"model must be 'mini', a folder or a Hub id, got '{model}'. Check the path."
+    )
+
+
+def find_adapter_folder(model: str | Path, adapter: str | Path | None) -> Path | None:
+    """Find the folder of an adapter.
+
+    Args:
+        model: As given to `find_model_folder`.
+        adapter: A folder, "default", or None.
+
+    Returns:
+        The folder, or None for no adapter.
+
+    Raises:
+        ConfigError: If "default" is asked for a model that has none.
+        WeightsError: If the folder does not exist.
+    """
+    if adapter is None:
+        return None
+    if str(adapter) == "default":
+        if str(model) != "mini":
+            raise ConfigError(
+                f"adapter must name a folder for model '{model}', got 'default'. "
+                "Only 'mini' is shipped with one; None runs the base model."
+            )
+        return _shipped("mini_adapter")
+    folder = Path(adapter).expanduser()
+    if not folder.is_dir():
+        raise WeightsError(f"adapter must be a folder, got '{adapter}'. Check the path.")
+    return folder
+
+
+def load_pipeline(folder: Path, dtype: torch.dtype) -> TargetAwarePipeline:
+    """Load a model from disk: safetensors only, no remote code, no network.
+
+    Args:
+        folder: A diffusers folder of a CogVideoX image-to-video model.
+        dtype: Of the weights in memory.
+
+    Returns:
+        The pipeline, on the CPU, in evaluation mode.
+
+    Raises:
+        WeightsError: If the folder is incomplete, damaged, or of another kind of model.
+    """
+    _check_index(folder / "model_index.json")
+    try:
+        pipeline = TargetAwarePipeline.from_pretrained(
+            folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True
+        )
+    except (
+        AttributeError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        safetensors.SafetensorError,
+    ) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise WeightsError(
+            f"{folder} must be a whole CogVideoX folder, got: {reason} Copy it again."
+        ) from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _shipped(name: str) -> Path:
+    folder = ASSETS / name
+    if not folder.is_dir():
+        raise WeightsError(
+            f"{folder} must hold the shipped weights, got nothing there. Install tavid again."
+        )
+    return folder
+
+
+def _download(model: str) -> Path:
+    # Imported here, since the shipped model and local folders need no network code.
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(model, allow_patterns=list(_HUB_FILES)))
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        raise WeightsError(
+            f"model must be 'mini', a folder or a Hub id that can be fetched, got '{model}': "
+            f"{str(error).splitlines()[0]} Download it where there is a network."
+        ) from error
+
+
+def _check_index(path: Path) -> None:
+    try:
+        index = read_json_object(path)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise WeightsError(
+            f"{path} must list the parts of a diffusers model, got: {error} Copy the whole folder."
+        ) from error
+    unknown = sorted(key for key in index if not key.startswith("_") and key not in _COMPONENTS)
+    if unknown:
+        raise WeightsError(
+            f"{path} must name only {sorted(_COMPONENTS)}, got {unknown[:3]} too. "
+            "Use a CogVideoX 1.0 image-to-video model."
+        )
+    for name, (library, classes) in _COMPONENTS.items():
+        entry = index.get(name)
+        if (
+            not isinstance(entry, list)
+            or len(entry) != 2
+            or entry[0] != library
+            or not re.fullmatch(classes, str(entry[1]))
+        ):
+            raise WeightsError(
+                f"{path} must name a {library} class like {classes} as {name}, got {entry}. "
+                "Use a CogVideoX 1.0 image-to-video model."
+            )
