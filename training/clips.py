@@ -167,7 +167,9 @@ def read_records(folder: Path) -> list[ClipRecord]:
         except InputError as error:
             raise InputError(f"{path.name} line {number}: {error}") from error
     if not records:
-        raise InputError(f"clip folder must hold at least one clip, got none in {folder}. Add some.")
+        raise InputError(
+            f"clip folder must hold at least one clip, got none in {folder}. Add some."
+        )
     return records
 
 
@@ -249,7 +251,9 @@ def read_truth(folder: Path, record: ClipRecord) -> dict[str, NDArray[np.generic
         InputError: If the clip has none.
     """
     if record.truth_file is None:
-        raise InputError(f"{record.file_name} must have ground truth, got none. Use simulated clips.")
+        raise InputError(
+            f"{record.file_name} must have ground truth, got none. Use simulated clips."
+        )
     with np.load(folder / record.truth_file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 

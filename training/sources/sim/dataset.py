@@ -131,4 +131,3 @@ def main(arguments: list[str] | None = None) -> int:
     ordered = [line for start in sorted(lines) for line in lines[start]]
     (options.out / METADATA_NAME).write_text("\n".join(ordered) + "\n", encoding="utf-8")
     return 0
-

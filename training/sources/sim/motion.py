@@ -67,14 +67,14 @@ def _hand_path(scene: Scene, rest: NDArray[np.float64], num_frames: int) -> NDAr
     """Palm positions (T, 3): rest, arc to the grasp, lift towards the person."""
     target = scene.objects[scene.target_index]
     center = np.array(target.position_m)
-    grasp = center + [0.0, 0.012, target.half_height_m + PALM_ABOVE_TOP_M]
+    grasp = center + np.array([0.0, 0.012, target.half_height_m + PALM_ABOVE_TOP_M])
     frames = np.arange(num_frames, dtype=np.float64)
-    reach = _minimum_jerk(
-        (frames - scene.start_frame) / (scene.contact_frame - scene.start_frame)
-    )[:, None]
-    lift = _minimum_jerk(
-        (frames - scene.contact_frame) / (num_frames - 1 - scene.contact_frame)
-    )[:, None]
+    reach = _minimum_jerk((frames - scene.start_frame) / (scene.contact_frame - scene.start_frame))[
+        :, None
+    ]
+    lift = _minimum_jerk((frames - scene.contact_frame) / (num_frames - 1 - scene.contact_frame))[
+        :, None
+    ]
     path = rest + reach * (grasp - rest)
     path[:, 2] += 0.10 * np.sin(np.pi * reach[:, 0]) ** 2
     return path + lift * np.array([0.0, 0.03, scene.lift_height_m])

@@ -234,7 +234,7 @@ class SceneRenderer:
             return
         joints = dict(zip(JOINT_NAMES, motion.joints_world_m[t], strict=True))
         middle = (joints["left_shoulder"] + joints["right_shoulder"]) / 2
-        self._put("torso", middle + [0.0, 0.02, -0.20], identity)
+        self._put("torso", middle + np.array([0.0, 0.02, -0.20]), identity)
         self._put("head", joints["head"], identity)
         for side in ("left", "right"):
             shoulder, elbow, hand = (

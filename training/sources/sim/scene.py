@@ -173,9 +173,7 @@ def sample_scene(
             position_m=(x, y, HALF_HEIGHT_M[kind]),
             yaw_rad=float(rng.uniform(-0.5, 0.5)),
         )
-        for (kind, color), (x, y) in zip(
-            looks, _sample_positions(rng, num_objects), strict=True
-        )
+        for (kind, color), (x, y) in zip(looks, _sample_positions(rng, num_objects), strict=True)
     )
     target_index = int(rng.integers(num_objects))
     target = objects[target_index]

@@ -1,0 +1,91 @@
+"""Batches drawn from the latent cache, each a function of its generator alone.
+
+Shapes: B batch, F latent frames, C channels, H x W latents, L text tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from diffusers import CogVideoXTransformer3DModel
+from diffusers.models.embeddings import get_3d_rotary_pos_embed
+
+from tavid_core.mask import mask_to_grid
+from training.cache import LatentCache
+
+__all__ = ["Batch", "draw_batch", "latent_masks", "rotary_embedding"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One training batch.
+
+    Args:
+        index_B: Which clips, int64.
+        latents_BFCHW: Clean latents.
+        image_BFCHW: Image latents: the first frame's, then zeros; all zeros where dropped.
+    """
+
+    index_B: torch.Tensor
+    latents_BFCHW: torch.Tensor
+    image_BFCHW: torch.Tensor
+
+
+def draw_batch(
+    cache: LatentCache, size: int, generator: torch.Generator, *, image_dropout: float = 0.05
+) -> Batch:
+    """Draw clips with replacement.
+
+    Args:
+        cache: All clips.
+        size: Samples of the batch.
+        generator: Source of all randomness.
+        image_dropout: How often the image latents are zeroed.
+
+    Returns:
+        The batch.
+    """
+    index_B = torch.randint(len(cache), (size,), generator=generator)
+    latents = cache.latents_NFCHW[index_B]
+    image = torch.zeros_like(latents)
+    keep_B = torch.rand(size, generator=generator) >= image_dropout
+    image[:, 0] = cache.images_NCHW[index_B] * keep_B.view(-1, 1, 1, 1)
+    return Batch(index_B=index_B, latents_BFCHW=latents, image_BFCHW=image)
+
+
+def latent_masks(cache: LatentCache, latent_hw: tuple[int, int]) -> torch.Tensor:
+    """Shrink all target masks to the latent grid.
+
+    Args:
+        cache: All clips.
+        latent_hw: Rows and columns of the latents.
+
+    Returns:
+        0 or 1, float32 (N, H, W).
+    """
+    masks = [mask_to_grid(mask.numpy().astype(bool), latent_hw) for mask in cache.masks_NHW]
+    return torch.from_numpy(np.stack(masks))
+
+
+def rotary_embedding(
+    transformer: CogVideoXTransformer3DModel, num_latent_frames: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give the rotary positions that the pipeline uses at the model's own size.
+
+    Args:
+        transformer: The model.
+        num_latent_frames: F.
+
+    Returns:
+        Cosines and sines.
+    """
+    config = transformer.config
+    grid = (config.sample_height // config.patch_size, config.sample_width // config.patch_size)
+    return get_3d_rotary_pos_embed(
+        embed_dim=config.attention_head_dim,
+        crops_coords=((0, 0), grid),
+        grid_size=grid,
+        temporal_size=num_latent_frames,
+    )

@@ -1,0 +1,87 @@
+"""The training objective: x0 from v-prediction, weighted; and the [TGT] attention loss.
+
+Shapes: B batch, F latent frames, C channels, H x W latents, h x w tokens of the first frame.
+"""
+
+from __future__ import annotations
+
+import torch
+from diffusers import CogVideoXDPMScheduler
+from torch.nn import functional
+
+__all__ = ["attention_loss", "diffusion_loss", "noisy_latents"]
+
+
+def noisy_latents(
+    scheduler: CogVideoXDPMScheduler,
+    latents_BFCHW: torch.Tensor,
+    generator: torch.Generator,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw timesteps and add noise.
+
+    Args:
+        scheduler: Of the model.
+        latents_BFCHW: Clean, scaled latents.
+        generator: All randomness comes from it.
+
+    Returns:
+        Noisy latents (B, F, C, H, W) and timesteps int64 (B,).
+    """
+    count = scheduler.config.num_train_timesteps
+    timesteps_B = torch.randint(count, (len(latents_BFCHW),), generator=generator)
+    noise = torch.randn(latents_BFCHW.shape, generator=generator)
+    return scheduler.add_noise(latents_BFCHW, noise, timesteps_B), timesteps_B
+
+
+def diffusion_loss(
+    scheduler: CogVideoXDPMScheduler,
+    prediction_BFCHW: torch.Tensor,
+    noisy_BFCHW: torch.Tensor,
+    latents_BFCHW: torch.Tensor,
+    timesteps_B: torch.Tensor,
+) -> torch.Tensor:
+    """Compare the predicted clean latents with the true ones.
+
+    The weight 1 / (1 - alpha_bar) makes it the plain v loss; it is written as the authors do
+    because the weight of the last timestep is what people get wrong.
+
+    Args:
+        scheduler: Of the model; v-prediction.
+        prediction_BFCHW: The transformer's output.
+        noisy_BFCHW: Its input.
+        latents_BFCHW: The truth.
+        timesteps_B: int64.
+
+    Returns:
+        A scalar.
+
+    References:
+        TAViD (arXiv 2503.18950), training objective; CogVideoX, x0 loss from v-prediction.
+    """
+    clean_BFCHW = scheduler.get_velocity(prediction_BFCHW, noisy_BFCHW, timesteps_B)
+    weight_B = 1.0 / (1.0 - scheduler.alphas_cumprod[timesteps_B])
+    error_B = (clean_BFCHW - latents_BFCHW).square().flatten(1).mean(1)
+    return (weight_B * error_B).mean()
+
+
+def attention_loss(map_BN: torch.Tensor, mask_BN: torch.Tensor) -> torch.Tensor:
+    """Pull the [TGT] map of the first frame towards the mask.
+
+    Deviates from the paper's formula, which compares the raw softmax weights with a 0/1 mask:
+    these are of the order of one over the number of keys, so each map is brought to 0..1 first
+    (min-max per sample; the released code does it over the batch).
+
+    Args:
+        map_BN: Mean attention over heads and blocks, one value per first-frame token.
+        mask_BN: The mask on the same grid, 0..1.
+
+    Returns:
+        A scalar, the mean squared error.
+
+    References:
+        TAViD (arXiv 2503.18950), selective cross-attention loss.
+    """
+    low = map_BN.amin(dim=1, keepdim=True)
+    high = map_BN.amax(dim=1, keepdim=True)
+    normal_BN = (map_BN - low) / (high - low).clamp_min(1e-8)
+    return functional.mse_loss(normal_BN, mask_BN)

@@ -1,0 +1,170 @@
+"""Train the base model that knows no target: `python -m training.pretrain --clips C --out RUN`.
+
+The result is a normal diffusers folder of an image-to-video model; `training.finetune` then
+teaches an adapter what a mask and the slot token mean.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
+from transformers import PreTrainedTokenizerFast, T5EncoderModel
+
+from tavid_core.pipeline import TargetAwarePipeline
+from training.batches import draw_batch, rotary_embedding
+from training.cache import LatentCache, load_or_build_cache
+from training.losses import diffusion_loss, noisy_latents
+from training.mini import MiniConfig, build_scheduler, build_text_encoder, build_transformer
+from training.tokenizer import build_tokenizer, vocabulary_sentences
+from training.trainer import LoopConfig, apply_weights, run_loop
+
+TEXT_DROPOUT = 0.1
+
+# A real T5 has read the words of the target sentence; this one meets them here, on clips where
+# they say nothing about which object is meant.
+SENTENCES = (
+    "The person interacts with target object. {text}",
+    "The person interacts with the object. {text}",
+    "{text} The person interacts with this object.",
+)
+
+
+def draw_texts(captions: list[str], generator: torch.Generator) -> list[str]:
+    """Vary captions: bare, with an uninformative sentence, or dropped for guidance.
+
+    Args:
+        captions: Of the batch.
+        generator: Source of the choice.
+
+    Returns:
+        Texts of the same length.
+    """
+    texts = []
+    for caption in captions:
+        draw, which = torch.rand(2, generator=generator).tolist()
+        if draw < TEXT_DROPOUT:
+            texts.append("")
+        elif draw < 0.5:
+            texts.append(SENTENCES[int(which * len(SENTENCES))].format(text=caption))
+        else:
+            texts.append(caption)
+    return texts
+
+
+def tokenize(tokenizer: PreTrainedTokenizerFast, texts: list[str], max_tokens: int) -> torch.Tensor:
+    """Tokenize as the pipeline does.
+
+    Args:
+        tokenizer: Of the model.
+        texts: Prompts.
+        max_tokens: Length after padding.
+
+    Returns:
+        Token ids, int64 (B, L).
+    """
+    return tokenizer(
+        texts, padding="max_length", max_length=max_tokens, truncation=True, return_tensors="pt"
+    ).input_ids
+
+
+def train_base(
+    cache: LatentCache,
+    tokenizer: PreTrainedTokenizerFast,
+    loop: LoopConfig,
+    folder: Path,
+    batch_size: int,
+) -> tuple[CogVideoXTransformer3DModel, T5EncoderModel]:
+    """Train transformer and text encoder together on clips without targets.
+
+    Args:
+        cache: Latents of the clips.
+        tokenizer: Of the model.
+        loop: The schedule.
+        folder: Of the run.
+        batch_size: Clips per step.
+
+    Returns:
+        Both in eval mode.
+    """
+    config = MiniConfig()
+    torch.manual_seed(loop.seed)
+    modules = {
+        "transformer": build_transformer(config),
+        "text_encoder": build_text_encoder(config, len(tokenizer)),
+    }
+    scheduler = build_scheduler()
+    rotary = rotary_embedding(modules["transformer"], config.num_latent_frames)
+
+    def loss_of(_: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        batch = draw_batch(cache, batch_size, generator)
+        texts = draw_texts([cache.captions[i] for i in batch.index_B.tolist()], generator)
+        ids_BL = tokenize(tokenizer, texts, config.max_text_tokens)
+        noisy, timesteps_B = noisy_latents(scheduler, batch.latents_BFCHW, generator)
+        with torch.autocast("cpu", torch.bfloat16):
+            prediction = modules["transformer"](
+                hidden_states=torch.cat([noisy, batch.image_BFCHW], dim=2),
+                encoder_hidden_states=modules["text_encoder"](ids_BL)[0],
+                timestep=timesteps_B,
+                image_rotary_emb=rotary,
+                return_dict=False,
+            )[0]
+        loss = diffusion_loss(
+            scheduler, prediction.float(), noisy, batch.latents_BFCHW, timesteps_B
+        )
+        return {"loss": loss}
+
+    apply_weights(modules, run_loop(loop, folder, modules, loss_of, title="base"))
+    return modules["transformer"].eval(), modules["text_encoder"].eval()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train the base model and save it as a diffusers folder.
+
+    Args:
+        arguments: Words after the command, or None for the process's own.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m training.pretrain", description=__doc__)
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="run folder; reads its vae/")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=6e-4)
+    parser.add_argument(
+        "--max-minutes", type=float, help="stop after this time; run again to go on"
+    )
+    options = parser.parse_args(arguments)
+    vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval()
+    cache = load_or_build_cache(options.clips, vae, options.out / "latents.safetensors")
+    tokenizer = build_tokenizer(vocabulary_sentences(), MiniConfig().max_text_tokens)
+    loop = LoopConfig(
+        num_steps=options.steps,
+        learning_rate=options.learning_rate,
+        warmup_steps=100,
+        ema_decay=0.995,
+        max_minutes=options.max_minutes,
+    )
+    transformer, text_encoder = train_base(
+        cache, tokenizer, loop, options.out / "base_run", options.batch_size
+    )
+    pipeline = TargetAwarePipeline(
+        tokenizer=tokenizer,
+        text_encoder=text_encoder,
+        vae=vae,
+        transformer=transformer,
+        scheduler=build_scheduler(),
+    )
+    pipeline.save_pretrained(options.out / "base", safe_serialization=True)
+    print(json.dumps({"base": str(options.out / "base")}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

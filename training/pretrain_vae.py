@@ -1,0 +1,159 @@
+"""Train the mini VAE: `python -m training.pretrain_vae --clips CLIPS --out RUN`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLCogVideoX
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import CogVideoXResnetBlock3D
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from training.clips import read_frames, read_records
+from training.mini import MiniConfig, build_vae, frames_to_tensor
+from training.trainer import LoopConfig, apply_weights, run_loop
+
+KL_WEIGHT = 1e-4
+# Most steps see small windows: a full clip costs fifty times as much and teaches little more
+# about colours and edges. The last steps see full clips, because group norms measure them.
+WINDOW_FRAMES, WINDOW_PX, NUM_WINDOWS = 9, 32, 2
+FULL_SHARE = 0.08
+
+
+def load_clips(folder: Path, limit: int | None = None) -> NDArray[np.uint8]:
+    """Decode a clip folder into memory.
+
+    Args:
+        folder: Clip folder; all clips of one size and length.
+        limit: Take only the first ones.
+
+    Returns:
+        uint8 (N, T, H, W, 3).
+    """
+    records = read_records(folder)[:limit]
+    return np.stack([read_frames(folder, r) for r in tqdm(records, desc="clips", unit="clip")])
+
+
+def _draw_windows(clips: NDArray[np.uint8], generator: torch.Generator) -> torch.Tensor:
+    num_clips, num_frames, height, width = clips.shape[:4]
+    windows = []
+    for _ in range(NUM_WINDOWS):
+        clip, when, top, left = (
+            int(torch.randint(limit, (), generator=generator))
+            for limit in (
+                num_clips,
+                num_frames - WINDOW_FRAMES + 1,
+                height - WINDOW_PX + 1,
+                width - WINDOW_PX + 1,
+            )
+        )
+        window = clips[clip, when : when + WINDOW_FRAMES]
+        windows.append(window[:, top : top + WINDOW_PX, left : left + WINDOW_PX])
+    return torch.from_numpy(np.stack(windows))
+
+
+def _open_shortcuts(vae: AutoencoderKLCogVideoX) -> None:
+    """Start every residual branch at zero, so that pictures pass from the first step on."""
+    for module in vae.modules():
+        if isinstance(module, CogVideoXResnetBlock3D):
+            torch.nn.init.zeros_(module.conv2.conv.weight)
+            torch.nn.init.zeros_(module.conv2.conv.bias)
+
+
+def _reconstruction_loss(
+    vae: AutoencoderKLCogVideoX, video_BCTHW: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    # Single images need float32: the bfloat16 convolution of torch 2.13 returns NaN gradients for
+    # one-frame inputs on CPUs with AMX.
+    with torch.autocast("cpu", torch.bfloat16, enabled=video_BCTHW.shape[2] > 1):
+        posterior = vae.encode(video_BCTHW).latent_dist
+        output = vae.decode(posterior.sample(generator=generator)).sample
+    error = (output.float() - video_BCTHW).abs()
+    # Small moving things carry the meaning: weigh pixels that differ from frame 0 more.
+    motion = (video_BCTHW - video_BCTHW[:, :, :1]).abs().amax(dim=1, keepdim=True)
+    weight = 1.0 + 4.0 * (motion > 0.15)
+    return (error * weight).sum() / (
+        weight.sum() * 3
+    ), posterior.kl().float().mean() / posterior.mean[0].numel()
+
+
+def train_vae(clips: NDArray[np.uint8], loop: LoopConfig, folder: Path) -> AutoencoderKLCogVideoX:
+    """Train on small windows first, on whole clips at the end, and on single frames throughout.
+
+    Args:
+        clips: uint8 (N, T, H, W, 3).
+        loop: The schedule.
+        folder: Of the run.
+
+    Returns:
+        The VAE in eval mode, with scaling_factor set to 1 / standard deviation of its latents.
+    """
+    torch.manual_seed(loop.seed)
+    vae = build_vae(MiniConfig())
+    _open_shortcuts(vae)
+
+    def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        if step < (1 - FULL_SHARE) * loop.num_steps:
+            windows = frames_to_tensor(_draw_windows(clips, generator))
+            error, kl = _reconstruction_loss(vae, windows, generator)
+            if step % 4 == 0:
+                # The pipeline encodes the conditioning image alone.
+                image_error, _ = _reconstruction_loss(vae, windows[:, :, :1], generator)
+                error = 0.5 * (error + image_error)
+        else:
+            clip = clips[int(torch.randint(len(clips), (), generator=generator))][None]
+            video = frames_to_tensor(torch.from_numpy(clip))
+            error, kl = _reconstruction_loss(vae, video, generator)
+            image_error, _ = _reconstruction_loss(vae, video[:, :, :1], generator)
+            error = error + 0.3 * image_error
+        return {"loss": error + KL_WEIGHT * kl, "error": error, "kl": kl}
+
+    apply_weights({"vae": vae}, run_loop(loop, folder, {"vae": vae}, loss_of, title="VAE"))
+    vae.eval()
+    with torch.no_grad():
+        latents = [
+            vae.encode(frames_to_tensor(torch.from_numpy(clip[None]))).latent_dist.mean
+            for clip in clips[:32]
+        ]
+    vae.register_to_config(scaling_factor=round(1.0 / float(torch.cat(latents).std()), 4))
+    return vae
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train the VAE and save it as a diffusers folder.
+
+    Args:
+        arguments: Words after the command, or None for the process's own.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(prog="python -m training.pretrain_vae", description=__doc__)
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="run folder; the VAE lands in vae/")
+    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--limit", type=int, help="use only the first clips")
+    options = parser.parse_args(arguments)
+    clips = load_clips(options.clips, options.limit)
+    loop = LoopConfig(
+        num_steps=options.steps,
+        learning_rate=options.learning_rate,
+        weight_decay=0.0,
+        save_every=250,
+    )
+    vae = train_vae(clips, loop, options.out / "vae_run")
+    vae.save_pretrained(options.out / "vae")
+    print(
+        json.dumps({"vae": str(options.out / "vae"), "scaling_factor": vae.config.scaling_factor})
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

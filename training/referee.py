@@ -1,0 +1,114 @@
+"""The referee that is not the model: which object does the hand touch, from the frames alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tavid_core.lifting.contact import touched_instance
+from tavid_core.lifting.keypoints import KeypointDetector
+from training.clips import read_frames, read_records, read_truth
+
+__all__ = ["Tally", "judge", "referee_accuracy", "wilson_interval"]
+
+
+def wilson_interval(successes: int, total: int) -> tuple[float, float]:
+    """Give the 95 % Wilson interval of a rate.
+
+    Args:
+        successes: 0 to total.
+        total: 1 or more.
+
+    Returns:
+        Lower and upper bound, 0..1.
+    """
+    z, rate = 1.959964, successes / total
+    center = rate + z * z / (2 * total)
+    spread = z * math.sqrt(rate * (1 - rate) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    return max(0.0, (center - spread) / scale), min(1.0, (center + spread) / scale)
+
+
+@dataclasses.dataclass
+class Tally:
+    """Count the verdicts over scenes."""
+
+    target_contact: int = 0
+    wrong_target: int = 0
+    no_contact: int = 0
+
+    def add(self, verdict: str) -> None:
+        """Count one verdict.
+
+        Args:
+            verdict: What `judge` returned.
+        """
+        setattr(self, verdict, getattr(self, verdict) + 1)
+
+    def summary(self) -> dict[str, object]:
+        """Give rates and intervals.
+
+        Returns:
+            Per verdict its rate, per verdict "<name>_interval", and "num_scenes".
+        """
+        counts = dataclasses.asdict(self)
+        total = sum(counts.values())
+        row: dict[str, object] = {"num_scenes": total}
+        for name, count in counts.items():
+            low, high = wilson_interval(count, total)
+            row[name] = round(count / total, 4)
+            row[f"{name}_interval"] = [round(low, 4), round(high, 4)]
+        return row
+
+
+def judge(
+    frames: NDArray[np.uint8],
+    instance_masks: NDArray[np.bool_],
+    target_index: int,
+    detector: KeypointDetector,
+) -> str:
+    """Decide what happened in a video.
+
+    Args:
+        frames: RGB, uint8 (T, H, W, 3); real or imagined.
+        instance_masks: All objects in frame 0, bool (N, H, W).
+        target_index: Which of them was meant.
+        detector: Finds the hands.
+
+    Returns:
+        "target_contact", "wrong_target" or "no_contact".
+    """
+    touched = touched_instance(frames, detector(frames), list(instance_masks))
+    if touched is None:
+        return "no_contact"
+    return "target_contact" if touched == target_index else "wrong_target"
+
+
+def referee_accuracy(folder: Path, detector: KeypointDetector, limit: int | None = None) -> float:
+    """Check the referee on real clips, where the target is always touched.
+
+    Args:
+        folder: Clip folder with ground truth.
+        detector: Finds the hands.
+        limit: Clips at most.
+
+    Returns:
+        The share of clips it judges rightly.
+    """
+    records = read_records(folder)[:limit]
+    right = 0
+    for record in tqdm(records, desc="referee on real clips", unit="clip"):
+        truth = read_truth(folder, record)
+        verdict = judge(
+            read_frames(folder, record),
+            truth["instance_masks"],
+            int(truth["target_index"]),
+            detector,
+        )
+        right += verdict == "target_contact"
+    return right / len(records)
