@@ -96,7 +96,7 @@ def load_pipeline(folder: Path, dtype: torch.dtype) -> TargetAwarePipeline:
     _check_index(folder / "model_index.json")
     try:
         pipeline = TargetAwarePipeline.from_pretrained(
-            folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True
+            folder, dtype=dtype, local_files_only=True, use_safetensors=True
         )
     except (
         AttributeError,

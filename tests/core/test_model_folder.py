@@ -1,0 +1,139 @@
+"""Finding and loading models: local means offline, and nothing foreign is imported."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import types
+
+import pytest
+import torch
+
+from tavid_core import model_folder
+from tavid_core.errors import ConfigError, WeightsError
+from tavid_core.model_folder import find_adapter_folder, find_model_folder, load_pipeline
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "model"
+    tiny.make_pipeline().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "model")
+
+
+def test_whole_folder_loads_without_network(folder, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise AssertionError("network")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    pipeline = load_pipeline(find_model_folder(folder), torch.float32)
+    assert not pipeline.transformer.training
+    assert not pipeline.text_encoder.training
+
+
+def test_names_find_folders(tmp_path, monkeypatch):
+    monkeypatch.setattr(model_folder, "ASSETS", tmp_path)
+    with pytest.raises(WeightsError, match="mini must hold the shipped weights"):
+        find_model_folder("mini")
+    for name in ("mini", "mini_adapter"):
+        (tmp_path / name).mkdir()
+    assert find_model_folder("mini") == tmp_path / "mini"
+    assert find_adapter_folder("mini", "default") == tmp_path / "mini_adapter"
+    assert find_adapter_folder("mini", None) is None
+    assert find_adapter_folder("other", tmp_path / "mini") == tmp_path / "mini"
+
+
+def test_unknown_names_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match="model must be 'mini', a folder or a Hub id"):
+        find_model_folder(tmp_path / "nowhere")
+    with pytest.raises(WeightsError, match="adapter must be a folder, got 'nowhere'"):
+        find_adapter_folder("mini", "nowhere")
+    with pytest.raises(ConfigError, match="adapter must name a folder for model"):
+        find_adapter_folder("THUDM/CogVideoX-5b-I2V", "default")
+
+
+def test_hub_id_fetches_weights_and_nothing_executable(monkeypatch, tmp_path):
+    asked = {}
+
+    def snapshot_download(name, allow_patterns):
+        asked[name] = allow_patterns
+        return str(tmp_path)
+
+    hub = types.SimpleNamespace(snapshot_download=snapshot_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    assert find_model_folder("THUDM/CogVideoX-5b-I2V") == tmp_path
+    assert asked == {"THUDM/CogVideoX-5b-I2V": ["*.json", "*.safetensors", "*.model", "*.txt"]}
+
+
+def test_failed_download_is_a_weights_error(monkeypatch):
+    def snapshot_download(name, allow_patterns):
+        raise OSError("no route\nto host")
+
+    hub = types.SimpleNamespace(snapshot_download=snapshot_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    with pytest.raises(WeightsError, match="that can be fetched, got 'a/b': no route Download"):
+        find_model_folder("a/b")
+
+
+WEIGHTS = [
+    "transformer/diffusion_pytorch_model.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+    "transformer/config.json",
+    "tokenizer/tokenizer.json",
+]
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_incomplete_folders_are_refused(folder, name, damage):
+    path = folder / name
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(WeightsError, match="must be a whole CogVideoX folder"):
+        load_pipeline(folder, torch.float32)
+
+
+def test_pickled_weights_are_not_read(folder):
+    path = folder / WEIGHTS[0]
+    path.unlink()
+    state = tiny.make_transformer().state_dict()
+    torch.save(state, path.with_name("diffusion_pytorch_model.bin"))
+    with pytest.raises(WeightsError, match="must be a whole CogVideoX folder"):
+        load_pipeline(folder, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"vae": ["os", "AutoencoderKLCogVideoX"]}, "must name a diffusers class like .* as vae"),
+        ({"transformer": ["diffusers", "FluxTransformer2DModel"]}, "as transformer"),
+        ({"tokenizer": None}, "as tokenizer, got None"),
+        ({"extra": ["antigravity", "Anything"]}, r"must name only .*got \['extra'\]"),
+    ],
+)
+def test_foreign_parts_are_refused_before_they_are_imported(folder, change, message):
+    path = folder / "model_index.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(WeightsError, match=message):
+        load_pipeline(folder, torch.float32)
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize("content", [None, "", "[]"])
+def test_damaged_index_is_refused(folder, content):
+    path = folder / "model_index.json"
+    path.unlink()
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(WeightsError, match=r"model_index\.json must list the parts"):
+        load_pipeline(folder, torch.float32)
