@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from pathlib import Path
 
 import torch
@@ -45,7 +44,8 @@ class LatentCache:
 
 def _key(folder: Path, vae: AutoencoderKLCogVideoX) -> str:
     digest = hashlib.sha256((folder / METADATA_NAME).read_bytes())
-    for name, tensor in sorted(vae.state_dict().items()):
+    # The encoder alone: a decoder trained further leaves every latent as it was.
+    for name, tensor in sorted(vae.encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.float().numpy().tobytes())
     digest.update(str(vae.config.scaling_factor).encode())
@@ -79,7 +79,7 @@ def load_or_build_cache(
     """
     records = read_records(folder)[:limit]
     captions = tuple(record.text for record in records)
-    key = f"{_key(folder, vae)}-{len(records)}"
+    key = _key(folder, vae)
     if path.is_file():
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -88,7 +88,10 @@ def load_or_build_cache(
                 f"latent cache must belong to these clips and this VAE, got {path.name} of "
                 "others. Delete it or name another file."
             )
-        return LatentCache(**load_file(path), captions=captions)
+        tensors = load_file(path)
+        if len(tensors["latents_NFCHW"]) >= len(records):
+            kept = {name: tensor[: len(records)] for name, tensor in tensors.items()}
+            return LatentCache(**kept, captions=captions)
     latents, images, masks = [], [], []
     for record in tqdm(records, desc="encode", unit="clip"):
         video = frames_to_tensor(torch.from_numpy(read_frames(folder, record)[None]))
@@ -101,5 +104,5 @@ def load_or_build_cache(
         "masks_NHW": torch.stack(masks),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"key": key, "clips": json.dumps(len(captions))})
+    save_file(tensors, path, metadata={"key": key})
     return LatentCache(**tensors, captions=captions)

@@ -139,7 +139,14 @@ class FinetuneLoss:
         return {"loss": loss, "diffusion": diffusion, "attention": attention}
 
 
-def finetune(config: FinetuneConfig, base: Path, clips: Path, cache_file: Path, out: Path) -> None:
+def finetune(
+    config: FinetuneConfig,
+    base: Path,
+    clips: Path,
+    cache_file: Path,
+    out: Path,
+    limit: int | None = None,
+) -> None:
     """Train an adapter and write its folder.
 
     Args:
@@ -148,11 +155,12 @@ def finetune(config: FinetuneConfig, base: Path, clips: Path, cache_file: Path, 
         clips: Clip folder with masks.
         cache_file: Where latents are cached.
         out: Adapter folder to write; checkpoints go beside it, into `<out>_run`.
+        limit: Use only the first clips.
     """
     torch.manual_seed(config.loop.seed)
     pipeline = TargetAwarePipeline.from_pretrained(base, use_safetensors=True)
     pipeline.vae.eval(), pipeline.text_encoder.eval()
-    cache = load_or_build_cache(clips, pipeline.vae, cache_file)
+    cache = load_or_build_cache(clips, pipeline.vae, cache_file, limit)
     prepare_model(pipeline, config)
     modules = {"transformer": pipeline.transformer}
     run_folder = out.with_name(out.name + "_run")
@@ -192,13 +200,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--base", type=Path, required=True, help="diffusers folder of the base")
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="adapter folder to write")
+    parser.add_argument("--limit", type=int, help="use only the first clips")
     parser.add_argument("--cache", type=Path, help="latent cache; default beside the adapter")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     options = parser.parse_args(arguments)
     cache_file = options.cache or options.out.with_name(options.out.name + "_latents.safetensors")
     try:
         config = with_settings(RECIPES[options.recipe](), options.settings)
-        finetune(config, options.base, options.clips, cache_file, options.out)
+        finetune(config, options.base, options.clips, cache_file, options.out, options.limit)
     except TavidError as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 2

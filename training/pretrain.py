@@ -135,6 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--clips", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="run folder; reads its vae/")
     parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--limit", type=int, help="use only the first clips")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=6e-4)
     parser.add_argument(
@@ -142,7 +143,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval()
-    cache = load_or_build_cache(options.clips, vae, options.out / "latents.safetensors")
+    cache = load_or_build_cache(
+        options.clips, vae, options.out / "latents.safetensors", options.limit
+    )
     tokenizer = build_tokenizer(vocabulary_sentences(), MiniConfig().max_text_tokens)
     loop = LoopConfig(
         num_steps=options.steps,

@@ -82,20 +82,30 @@ def _reconstruction_loss(
     ), posterior.kl().float().mean() / posterior.mean[0].numel()
 
 
-def train_vae(clips: NDArray[np.uint8], loop: LoopConfig, folder: Path) -> AutoencoderKLCogVideoX:
+def train_vae(
+    clips: NDArray[np.uint8],
+    loop: LoopConfig,
+    folder: Path,
+    frozen_encoder_of: AutoencoderKLCogVideoX | None = None,
+) -> AutoencoderKLCogVideoX:
     """Train on small windows first, on whole clips at the end, and on single frames throughout.
 
     Args:
         clips: uint8 (N, T, H, W, 3).
         loop: The schedule.
         folder: Of the run.
+        frozen_encoder_of: Go on from this VAE and train its decoder alone; latents that were
+            cached with it stay valid.
 
     Returns:
         The VAE in eval mode, with scaling_factor set to 1 / standard deviation of its latents.
     """
     torch.manual_seed(loop.seed)
-    vae = build_vae(MiniConfig())
-    _open_shortcuts(vae)
+    vae = frozen_encoder_of or build_vae(MiniConfig())
+    if frozen_encoder_of is None:
+        _open_shortcuts(vae)
+    else:
+        vae.encoder.requires_grad_(False)
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         if step < (1 - FULL_SHARE) * loop.num_steps:
@@ -115,13 +125,18 @@ def train_vae(clips: NDArray[np.uint8], loop: LoopConfig, folder: Path) -> Autoe
 
     apply_weights({"vae": vae}, run_loop(loop, folder, {"vae": vae}, loss_of, title="VAE"))
     vae.eval()
-    with torch.no_grad():
-        latents = [
-            vae.encode(frames_to_tensor(torch.from_numpy(clip[None]))).latent_dist.mean
-            for clip in clips[:32]
-        ]
-    vae.register_to_config(scaling_factor=round(1.0 / float(torch.cat(latents).std()), 4))
+    if frozen_encoder_of is None:
+        vae.register_to_config(scaling_factor=_scaling_factor(vae, clips[:32]))
     return vae
+
+
+@torch.no_grad()
+def _scaling_factor(vae: AutoencoderKLCogVideoX, clips: NDArray[np.uint8]) -> float:
+    latents = [
+        vae.encode(frames_to_tensor(torch.from_numpy(clip[None]))).latent_dist.mean
+        for clip in clips
+    ]
+    return round(1.0 / float(torch.cat(latents).std()), 4)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -139,6 +154,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--limit", type=int, help="use only the first clips")
+    parser.add_argument(
+        "--decoder-only", action="store_true", help="go on with vae/, its encoder frozen"
+    )
     options = parser.parse_args(arguments)
     clips = load_clips(options.clips, options.limit)
     loop = LoopConfig(
@@ -147,7 +165,11 @@ def main(arguments: list[str] | None = None) -> int:
         weight_decay=0.0,
         save_every=250,
     )
-    vae = train_vae(clips, loop, options.out / "vae_run")
+    if options.decoder_only:
+        begun = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae")
+        vae = train_vae(clips, loop, options.out / "decoder_run", frozen_encoder_of=begun)
+    else:
+        vae = train_vae(clips, loop, options.out / "vae_run")
     vae.save_pretrained(options.out / "vae")
     print(
         json.dumps({"vae": str(options.out / "vae"), "scaling_factor": vae.config.scaling_factor})

@@ -1,0 +1,81 @@
+import dataclasses
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from tavid_core.errors import ConfigError, NonFiniteError
+from training.trainer import LoopConfig, run_loop
+
+CONFIG = LoopConfig(num_steps=12, learning_rate=0.05, warmup_steps=2, save_every=4, seed=3)
+
+
+def make_model():
+    torch.manual_seed(0)
+    return nn.Linear(3, 1)
+
+
+def make_loss(model, stop_at=None):
+    def loss_of(step, generator):
+        if step == stop_at:
+            raise KeyboardInterrupt
+        x = torch.randn(8, 3, generator=generator)
+        return {"loss": (model(x) - x.sum(1, keepdim=True)).square().mean()}
+
+    return loss_of
+
+
+def train(folder, stop_at=None, config=CONFIG):
+    model = make_model()
+    return run_loop(config, folder, {"model": model}, make_loss(model, stop_at), title="test")
+
+
+def test_it_learns(tmp_path):
+    train(tmp_path, config=dataclasses.replace(CONFIG, num_steps=60))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["loss"] < 0.2 * lines[0]["loss"]
+
+
+@pytest.mark.parametrize("stop_at", [1, 5, 9])
+def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path, stop_at):
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken", stop_at)
+    resumed = train(tmp_path / "broken")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path):
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "broken", 9)
+    newest = max((tmp_path / "broken").glob("step_*"))
+    damaged = bytearray((newest / "weights.safetensors").read_bytes())
+    damaged[-1] ^= 1
+    (newest / "weights.safetensors").write_bytes(bytes(damaged))
+    resumed = train(tmp_path / "broken")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_torn_save_leaves_no_checkpoint(tmp_path):
+    (tmp_path / ".step_0000004.part").mkdir()
+    train(tmp_path)
+    assert sorted(p.name for p in tmp_path.glob("step_*")) == ["step_0000008", "step_0000012"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    model = make_model()
+
+    def loss_of(_, __):
+        return {"loss": model.weight.sum() * float("nan")}
+
+    with pytest.raises(NonFiniteError, match="loss must be finite, got nan at step 0"):
+        run_loop(CONFIG, tmp_path, {"model": model}, loss_of, title="test")
+
+
+def test_bad_numbers_are_refused():
+    with pytest.raises(ConfigError, match="num_steps and save_every must be at least 1"):
+        LoopConfig(num_steps=0, learning_rate=0.1)
+    with pytest.raises(ConfigError, match="learning_rate positive"):
+        LoopConfig(num_steps=1, learning_rate=0.0)
