@@ -59,7 +59,7 @@ def _load_tavid(options: Mapping[str, str]) -> Planner:
     )
 
 
-def _load_fake(options: Mapping[str, str]) -> Planner:
+def _load_fake(_options: Mapping[str, str]) -> Planner:
     from tavid_ros.fake_planner import FakePlanner
 
     return FakePlanner()
@@ -114,7 +114,7 @@ class _Worker:
                     "Use tavid."
                 )
             self._planner = BACKENDS[header["backend"]](header["options"])
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - edge of the process, told to the node
             self._send({"type": "load_failed", **_describe(error)})
         else:
             self._send({"type": "ready", "load_time_sec": time.monotonic() - start})
@@ -137,7 +137,7 @@ class _Worker:
                 raise CanceledError("plan must not go on, got a cancel at lift. Ask again.")
             packed, plan_arrays = plan_codec.pack_plan(plan)
             saved = _save(plan, str(header["save_to"]))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - edge of the process, told to the node
             self._send({"type": "failure", "job": job, **_describe(error)})
             _free_memory()
         else:

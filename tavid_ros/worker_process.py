@@ -218,9 +218,7 @@ class WorkerProcess:
         own_end, child_end = socket.socketpair()
         with own_end, child_end:
             own_end.settimeout(self._options.watchdog_sec)
-            process = subprocess.Popen(  # noqa: S603 - every word of the command is ours
-                self._command(child_end), pass_fds=[child_end.fileno()]
-            )
+            process = subprocess.Popen(self._command(child_end), pass_fds=[child_end.fileno()])
             child_end.close()
             self._process, self._connection = process, own_end
             if self._stopping.is_set():

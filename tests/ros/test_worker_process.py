@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,8 +24,7 @@ WAIT_SEC = 30.0
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; a zombie does not."""
     try:
-        with open(f"/proc/{pid}/stat") as status:
-            return status.read().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
@@ -190,7 +190,7 @@ def test_child_dies_with_its_parent():
         "time.sleep(60)\n"
     )
     command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
         pid = int(parent.stdout.readline())
         assert is_alive(pid)
         parent.kill()
@@ -217,7 +217,7 @@ def test_worker_knows_no_ros():
         "import sys, tavid_ros.worker\n"
         "assert not {'rclpy', 'sensor_msgs', 'torch'} & set(sys.modules), sys.modules.keys()\n"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)  # noqa: S603
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
 
 
 def test_fake_plan_puts_the_hand_on_the_target(make_worker):

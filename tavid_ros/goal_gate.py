@@ -1,0 +1,80 @@
+"""Who may plan: one goal at a time, the others are told why not."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+__all__ = ["GoalGate"]
+
+# Between a goal's acceptance and its execution lie milliseconds. If its client vanishes in between,
+# rclpy never executes it; the place it took is free again after this time.
+_RESERVATION_SEC = 2.0
+
+
+class GoalGate:
+    """Admits one goal at a time; closed at first.
+
+    Args:
+        clock_sec: Steady clock, seconds.
+    """
+
+    def __init__(self, clock_sec: Callable[[], float] = time.monotonic) -> None:
+        self._clock_sec = clock_sec
+        self._lock = threading.Lock()
+        self._closed_because = "NOT_READY: the node is not active."
+        self._is_held = False
+        self._reserved_until_sec: float | None = None
+        self._last_refusal = ""
+
+    @property
+    def last_refusal(self) -> str:
+        """Why the last goal was refused."""
+        return self._last_refusal
+
+    def open(self) -> None:
+        """Admit goals from now on."""
+        with self._lock:
+            self._closed_because = ""
+
+    def close(self, reason: str) -> None:
+        """Refuse goals from now on.
+
+        Args:
+            reason: What they are told.
+        """
+        with self._lock:
+            self._closed_because = f"NOT_READY: {reason}"
+
+    def enter(self) -> str | None:
+        """Ask for a goal to be admitted, and take its place.
+
+        Returns:
+            None if it is, else why not.
+        """
+        with self._lock:
+            now_sec = self._clock_sec()
+            is_reserved = self._reserved_until_sec is not None and (
+                now_sec < self._reserved_until_sec
+            )
+            if self._closed_because:
+                self._last_refusal = self._closed_because
+            elif self._is_held or is_reserved:
+                self._last_refusal = (
+                    "BUSY: another goal is running. Cancel it, or wait for its result."
+                )
+            else:
+                self._reserved_until_sec = now_sec + _RESERVATION_SEC
+                return None
+            return self._last_refusal
+
+    def hold(self) -> None:
+        """Keep the place while an admitted goal runs."""
+        with self._lock:
+            self._is_held, self._reserved_until_sec = True, None
+
+    def leave(self) -> None:
+        """Give the place back."""
+        with self._lock:
+            self._is_held = False

@@ -1,0 +1,248 @@
+"""Parameters of the nodes: names, defaults, ranges and descriptions, each in one place.
+
+A node's parameters are the fields of a dataclass. `declare` tells ROS about them, `read` takes a
+snapshot. config/*.yaml repeats the defaults for people to edit; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+
+from tavid_core.errors import ConfigError
+
+__all__ = ["CameraParameters", "PlannerParameters", "declare", "read"]
+
+ParametersT = TypeVar("ParametersT")
+
+
+def _parameter(
+    default: bool | int | float | str,
+    description: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: Sequence[str] = (),
+    is_fixed: bool = False,
+) -> Any:
+    metadata = {
+        "description": description,
+        "low": low,
+        "high": high,
+        "choices": tuple(choices),
+        "is_fixed": is_fixed,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def _check_choices(parameters: object) -> None:
+    for field in dataclasses.fields(parameters):
+        value, choices = getattr(parameters, field.name), field.metadata["choices"]
+        if choices and value not in choices:
+            raise ConfigError(
+                f"{field.name} must be one of {', '.join(choices)}, got {value!r}. "
+                "Change the parameter file."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannerParameters:
+    """What planner_node can be told; see each field's description."""
+
+    autostart: bool = _parameter(
+        True, "Configure and activate at start; false = a lifecycle manager does it.", is_fixed=True
+    )
+    backend: str = _parameter(
+        "tavid",
+        "tavid = the model; fake = no model, a made-up plan at once (to try the nodes).",
+        choices=("tavid", "fake"),
+        is_fixed=True,
+    )
+    model: str = _parameter(
+        "mini", "mini = the embedded model, or a diffusers folder of CogVideoX.", is_fixed=True
+    )
+    adapter: str = _parameter(
+        "default", "default = the one of the model, or a folder, or empty for none.", is_fixed=True
+    )
+    device: str = _parameter("cpu", "torch device: cpu, cuda, cuda:1.", is_fixed=True)
+    dtype: str = _parameter(
+        "float32",
+        "Number type of the model.",
+        choices=("float32", "bfloat16", "float16"),
+        is_fixed=True,
+    )
+    offload: str = _parameter(
+        "none",
+        "Where weights wait: none = on the device, model or sequential = in host memory.",
+        choices=("none", "model", "sequential"),
+        is_fixed=True,
+    )
+    load_timeout_sec: float = _parameter(
+        600.0, "Longest time for loading the model.", low=1.0, high=7200.0, is_fixed=True
+    )
+    watchdog_sec: float = _parameter(
+        120.0,
+        "Longest silence of the worker within a plan; then it is restarted.",
+        low=0.1,
+        high=7200.0,
+        is_fixed=True,
+    )
+    drain_timeout_sec: float = _parameter(
+        30.0,
+        "Longest time from a cancel until the worker is free; then it is restarted.",
+        low=0.1,
+        high=7200.0,
+        is_fixed=True,
+    )
+    worker_niceness: int = _parameter(
+        5,
+        "Added to the worker's nice value, so that the node answers.",
+        low=0,
+        high=19,
+        is_fixed=True,
+    )
+    executor_threads: int = _parameter(
+        6, "Threads for callbacks; one is taken by the running goal.", low=5, high=64, is_fixed=True
+    )
+    result_timeout_sec: int = _parameter(
+        10, "How long a result can be fetched after the goal ended.", low=1, high=900, is_fixed=True
+    )
+    output_dir: str = _parameter(
+        "", "Folder of saved plans; empty = $ROS_HOME/tavid/plans.", is_fixed=True
+    )
+    use_compressed_image: bool = _parameter(
+        False, "Listen to image/compressed (JPEG, PNG) instead of image.", is_fixed=True
+    )
+    save_plans: bool = _parameter(True, "Save every plan below output_dir.")
+    default_prompt: str = _parameter("", "For goals without a prompt while none came as a topic.")
+    seed: int = _parameter(0, "Seed of goals that name none.", low=0, high=2**62)
+    num_inference_steps: int = _parameter(
+        0, "Denoising steps of goals that name none; 0 = the model's default.", low=0, high=1000
+    )
+    guidance_scale: float = _parameter(
+        0.0, "Guidance of goals that name none; 0 = the model's default.", low=0.0, high=30.0
+    )
+    num_frames: int = _parameter(
+        0, "Frames of goals that name none, 8n+1; 0 = the model's default.", low=0, high=1025
+    )
+    goal_time_limit_sec: float = _parameter(
+        900.0, "Longest time for a goal, waiting included.", low=0.1, high=86400.0
+    )
+    cancel_grace_sec: float = _parameter(
+        0.1,
+        "How long a canceled goal waits for the worker to stop before it ends without it.",
+        low=0.0,
+        high=60.0,
+    )
+    feedback_rate_hz: float = _parameter(
+        5.0, "Most feedback messages per second; a new stage is always told.", low=0.1, high=50.0
+    )
+    input_max_age_sec: float = _parameter(
+        2.0, "Oldest image, mask or depth that a goal may use; 0 = any.", low=0.0, high=86400.0
+    )
+    pair_max_offset_sec: float = _parameter(
+        0.5, "Largest stamp difference of image and mask or depth.", low=0.0, high=3600.0
+    )
+    jpeg_quality: int = _parameter(90, "Of ~/frames/compressed.", low=1, high=100)
+
+    def __post_init__(self) -> None:
+        """Refuse values that ranges cannot express."""
+        _check_choices(self)
+        if self.num_frames and (self.num_frames < 9 or self.num_frames % 8 != 1):
+            raise ConfigError(
+                f"num_frames must be 0 or 8n+1 with n >= 1, got {self.num_frames}. Try 17 or 49."
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CameraParameters:
+    """What camera_node can be told; see each field's description."""
+
+    source: str = _parameter(
+        "scene",
+        "scene = a shipped or own scene folder, image, folder, video or world (MuJoCo).",
+        choices=("scene", "image", "folder", "video", "world"),
+        is_fixed=True,
+    )
+    path: str = _parameter(
+        "", "Scene name or folder, image file, image folder or video file.", is_fixed=True
+    )
+    mask_path: str = _parameter(
+        "", "Mask for source image, folder or video: white = target.", is_fixed=True
+    )
+    prompt: str = _parameter("", "Published on prompt; empty = the scene's own.", is_fixed=True)
+    rate_hz: float = _parameter(5.0, "Pictures per second.", low=0.01, high=120.0, is_fixed=True)
+    loop: bool = _parameter(True, "Start again at the end of a folder or video.", is_fixed=True)
+    frame_id: str = _parameter(
+        "camera_optical_frame", "Frame of the messages (x right, y down, z forward).", is_fixed=True
+    )
+    field_of_view_deg: float = _parameter(
+        0.0,
+        "Horizontal, measured, of a camera without calibration; 0 = unknown.",
+        low=0.0,
+        high=170.0,
+        is_fixed=True,
+    )
+    publish_compressed: bool = _parameter(False, "Publish image/compressed too.", is_fixed=True)
+
+    def __post_init__(self) -> None:
+        """Refuse values that ranges cannot express."""
+        _check_choices(self)
+
+
+def declare(node: Node, parameters_type: type) -> None:
+    """Declare every field of a parameter dataclass on a node.
+
+    Args:
+        node: Any node.
+        parameters_type: `PlannerParameters` or `CameraParameters`.
+
+    Raises:
+        rclpy.exceptions.ParameterException: If an override has another type or is out of range.
+    """
+    for field in dataclasses.fields(parameters_type):
+        node.declare_parameter(field.name, field.default, _describe(field))
+
+
+def _describe(field: dataclasses.Field[Any]) -> ParameterDescriptor:
+    metadata = field.metadata
+    descriptor = ParameterDescriptor(
+        description=metadata["description"], read_only=metadata["is_fixed"]
+    )
+    if metadata["choices"]:
+        descriptor.additional_constraints = "one of: " + ", ".join(metadata["choices"])
+    if metadata["low"] is not None:
+        if isinstance(field.default, float):
+            limits = FloatingPointRange(
+                from_value=float(metadata["low"]), to_value=float(metadata["high"])
+            )
+            descriptor.floating_point_range = [limits]
+        else:
+            limits = IntegerRange(from_value=int(metadata["low"]), to_value=int(metadata["high"]))
+            descriptor.integer_range = [limits]
+    return descriptor
+
+
+def read(node: Node, parameters_type: type[ParametersT], **changes: object) -> ParametersT:
+    """Take a snapshot of a node's parameters.
+
+    Args:
+        node: On which `declare` was called.
+        parameters_type: The dataclass that was declared.
+        **changes: Values that take the place of those of the node.
+
+    Returns:
+        The values.
+
+    Raises:
+        ConfigError: If a value is not possible; the message names the parameter.
+    """
+    values = {
+        field.name: node.get_parameter(field.name).value
+        for field in dataclasses.fields(parameters_type)
+    }
+    return parameters_type(**{**values, **changes})
