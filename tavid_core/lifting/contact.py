@@ -1,0 +1,367 @@
+"""Decide from pictures alone which hand touches what, and when.
+
+Two facts count. Decisive: the object leaves its rest place while a hand is at it. Weaker: a hand
+comes to the object and stays, which in one picture can also be a hand in front of it or behind.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tavid_core.errors import check_shape
+from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
+from tavid_core.lifting.target import TargetTrack, track_target
+
+__all__ = [
+    "ContactInterval",
+    "InstanceTouch",
+    "find_contact",
+    "find_hand_contact",
+    "rank_instances",
+    "touched_instance",
+]
+
+MIN_HAND_CONFIDENCE = 0.3
+MIN_CONTACT_FRAMES = 2
+# In object sides (square root of the mask's area). A palm's middle is about half a side from the
+# rim of an object it grasps; the next object is rarely nearer than a whole side.
+REACH_SIDES = 0.45
+SETTLE_SIDES = 0.25
+RELEASE_FACTOR = 1.8
+# A shoulder width is about four palms: it bounds the reach where objects are large.
+REACH_SHOULDERS = 0.3
+NEAR_ONLY_CONFIDENCE = 0.45
+BESIDE_CONFIDENCE = 0.15
+# Share of the object's pixels: a grasp from any side but behind covers more than this.
+COVERED_SHARE = 0.06
+TOUCH_SCORE = 0.2
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContactInterval:
+    """One hand's contact with one object, in the picture.
+
+    Args:
+        hand: Name of the hand, or None when no hand touches.
+        start_frame: First frame of contact, or None.
+        end_frame: Last frame of contact, or None.
+        confidence: 0..1; 0 without contact.
+        moves_target: Whether the object left its rest place in this contact.
+        reason: Why the confidence is low; empty otherwise.
+    """
+
+    hand: str | None = None
+    start_frame: int | None = None
+    end_frame: int | None = None
+    confidence: float = 0.0
+    moves_target: bool = False
+    reason: str = "no hand comes to the target"
+
+    @property
+    def is_contact(self) -> bool:
+        """Whether there is a contact at all."""
+        return self.start_frame is not None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InstanceTouch:
+    """How much speaks for one of several objects being the touched one.
+
+    Args:
+        index: Of the object's mask.
+        score: 0..1.
+        contact: The best hand's contact with it.
+        track: Where the object went.
+    """
+
+    index: int
+    score: float
+    contact: ContactInterval
+    track: TargetTrack
+
+
+def find_contact(
+    hand_pixels: NDArray[np.float32],
+    hand_confidence: NDArray[np.float32],
+    track: TargetTrack,
+    mask: NDArray[np.bool_],
+    *,
+    hand: str = "hand",
+    reach_px: float | None = None,
+) -> ContactInterval:
+    """Find when one hand touches one object.
+
+    Contact begins when the hand has come within reach and has stopped coming nearer; it ends when
+    the hand is `RELEASE_FACTOR` reaches away (hysteresis). Shorter contacts than
+    `MIN_CONTACT_FRAMES` are dropped.
+
+    Args:
+        hand_pixels: Middle of the hand, rollout pixels, float32 (T, 2); NaN where not seen.
+        hand_confidence: float32 (T,), 0..1.
+        track: Where the object is in every frame.
+        mask: The object in frame 0, bool (h, w), rollout pixels.
+        hand: Name to put into the result.
+        reach_px: How far the hand's middle may be from the object's rim, rollout pixels; None
+            takes it from the object's size.
+
+    Returns:
+        The contact; without one, `is_contact` is false and `reason` says why.
+
+    Raises:
+        ShapeError: If hand and track have not the same number of frames.
+    """
+    num_frames = len(track.confidence)
+    advice = "Give one row per frame of the rollout."
+    check_shape("hand_pixels", hand_pixels.shape, (num_frames, 2), advice)
+    check_shape("hand_confidence", hand_confidence.shape, (num_frames,), advice)
+    is_seen = (hand_confidence >= MIN_HAND_CONFIDENCE) & np.isfinite(hand_pixels).all(axis=-1)
+    if not is_seen.any():
+        return ContactInterval(reason="the hand is not seen")
+    reach = REACH_SIDES * track.side_px if reach_px is None else reach_px
+    gaps_px = _median_of_three(_gaps(hand_pixels, is_seen, track, mask))
+    runs = _near_runs(gaps_px, reach)
+    onset = track.onset_frame
+    if onset is not None:
+        between = np.where(is_seen[:, None], hand_pixels - track.pixels, np.nan)
+        moving = _run_with_motion(runs, gaps_px, between, track, reach)
+        if moving is not None:
+            start, end = moving
+            confidence = _motion_confidence(hand_pixels, hand_confidence, track, onset, end)
+            return _interval(hand, start, end, confidence, moves_target=True)
+    if not runs:
+        return ContactInterval()
+    start, end = min(runs, key=lambda run: float(np.nanmin(gaps_px[run[0] : run[1] + 1])))
+    start = _settled_start(gaps_px, start, end, track.side_px)
+    sureness = float(hand_confidence[start : end + 1].mean())
+    if start == 0:
+        reason = "the hand is at the target from the first frame on, and the target stays"
+        confidence = BESIDE_CONFIDENCE * sureness
+    elif not _is_covered(track, start, end):
+        reason = "a hand comes near the target, but covers no part of it and does not move it"
+        confidence = BESIDE_CONFIDENCE * sureness
+    else:
+        reason = "a hand comes to the target, but the target is not seen to move"
+        confidence = NEAR_ONLY_CONFIDENCE * sureness
+    return _interval(hand, start, end, confidence, moves_target=False, reason=reason)
+
+
+def find_hand_contact(
+    keypoints: Keypoints, track: TargetTrack, mask: NDArray[np.bool_]
+) -> ContactInterval:
+    """Find the hand that touches an object, if any does.
+
+    Args:
+        keypoints: Of the actor, rollout pixels.
+        track: Where the object is in every frame.
+        mask: The object in frame 0, bool (h, w), rollout pixels.
+
+    Returns:
+        The contact of the surer hand.
+    """
+    reach = _reach_px(keypoints, track.side_px)
+    contacts = [
+        find_contact(*keypoints.track(name), track, mask, hand=name, reach_px=reach)
+        for name in HAND_NAMES
+    ]
+    return max(contacts, key=lambda contact: contact.confidence)
+
+
+def rank_instances(
+    frames: NDArray[np.uint8], keypoints: Keypoints, masks: Sequence[NDArray[np.bool_]]
+) -> list[InstanceTouch]:
+    """Score how much speaks for each of several objects being touched.
+
+    Args:
+        frames: RGB, uint8 (T, h, w, 3).
+        keypoints: Of the actor in these frames.
+        masks: One per object in frame 0, bool (h, w) each.
+
+    Returns:
+        One entry per mask, best first.
+    """
+    touches = []
+    for index, mask in enumerate(masks):
+        track = track_target(frames, mask)
+        contact = find_hand_contact(keypoints, track, mask)
+        score = _touch_score(contact, track, keypoints)
+        touches.append(InstanceTouch(index=index, score=score, contact=contact, track=track))
+    return sorted(touches, key=lambda touch: -touch.score)
+
+
+def touched_instance(
+    frames: NDArray[np.uint8], keypoints: Keypoints, masks: Sequence[NDArray[np.bool_]]
+) -> int | None:
+    """Say which of several objects a hand touches.
+
+    Args:
+        frames: RGB, uint8 (T, h, w, 3).
+        keypoints: Of the actor in these frames.
+        masks: One per object in frame 0, bool (h, w) each.
+
+    Returns:
+        Index of the mask, or None when no object is touched.
+    """
+    ranked = rank_instances(frames, keypoints, masks)
+    return ranked[0].index if ranked and ranked[0].score >= TOUCH_SCORE else None
+
+
+def _touch_score(contact: ContactInterval, track: TargetTrack, keypoints: Keypoints) -> float:
+    """Weigh motion with a hand over an emptied rest place over mere nearness."""
+    if contact.moves_target:
+        return 0.6 + 0.4 * contact.confidence
+    # The object is gone, but nowhere found: it may be inside the hand.
+    late = slice(-max(2, len(track.confidence) // 6), None)
+    has_gone = float(np.median(track.rest_emptiness[late] - track.rest_likeness[late])) > 0.3
+    if contact.is_contact and has_gone:
+        return 0.55
+    if contact.is_contact:
+        return contact.confidence
+    hands_unseen = all(
+        (keypoints.track(name)[1] < MIN_HAND_CONFIDENCE).all() for name in HAND_NAMES
+    )
+    # Without any hand in sight the object's own motion is all there is.
+    return 0.5 * float(track.confidence[late].mean()) * (hands_unseen and bool(track.has_moved[-1]))
+
+
+def _reach_px(keypoints: Keypoints, side_px: float) -> float:
+    left, right = (keypoints.track(f"{side}_shoulder") for side in ("left", "right"))
+    is_sure = np.minimum(left[1], right[1]) >= MIN_HAND_CONFIDENCE
+    reach = REACH_SIDES * side_px
+    if not is_sure.any():
+        return reach
+    shoulders = np.linalg.norm(left[0] - right[0], axis=-1)[is_sure]
+    return min(reach, REACH_SHOULDERS * float(np.median(shoulders)))
+
+
+def _gaps(
+    hand_pixels: NDArray[np.float32],
+    is_seen: NDArray[np.bool_],
+    track: TargetTrack,
+    mask: NDArray[np.bool_],
+) -> NDArray[np.float32]:
+    """Distance of the hand from the object's shape, moved along its track; NaN where unseen."""
+    # The hand may be outside the picture of a moved object: keep room around the mask.
+    margin = int(max(mask.shape))
+    outside = (~np.pad(mask, margin)).astype(np.uint8)
+    distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
+    at = hand_pixels - (track.pixels - track.pixels[:1]) + margin
+    at = np.where(is_seen[:, None], at, 0.0)
+    columns = np.clip(np.rint(at[:, 0]).astype(int), 0, outside.shape[1] - 1)
+    rows = np.clip(np.rint(at[:, 1]).astype(int), 0, outside.shape[0] - 1)
+    return np.where(is_seen, distance[rows, columns], np.nan).astype(np.float32)
+
+
+def _near_runs(gaps_px: NDArray[np.float32], reach_px: float) -> list[tuple[int, int]]:
+    """First and last frames of nearness, with hysteresis; unseen frames keep the state."""
+    runs: list[tuple[int, int]] = []
+    start: int | None = None
+    last_near = 0
+    for t, gap in enumerate(gaps_px):
+        if np.isnan(gap):
+            continue
+        if gap <= (reach_px if start is None else RELEASE_FACTOR * reach_px):
+            start = t if start is None else start
+            last_near = t
+        elif start is not None:
+            runs.append((start, last_near))
+            start = None
+    if start is not None:
+        runs.append((start, last_near))
+    return [run for run in runs if run[1] - run[0] + 1 >= MIN_CONTACT_FRAMES]
+
+
+def _run_with_motion(
+    runs: list[tuple[int, int]],
+    gaps_px: NDArray[np.float32],
+    between: NDArray[np.float32],
+    track: TargetTrack,
+    reach_px: float,
+) -> tuple[int, int] | None:
+    """Pick the nearness in which the object begins to move, and its frame of first touch."""
+    moved = np.flatnonzero(track.has_moved)
+    onset = int(moved[0])
+    holding = [run for run in runs if run[0] <= onset + 1 and run[1] >= onset]
+    if holding:
+        first, end = min(holding[0][0], onset), holding[0][1]
+    else:
+        # A detector that loses the hand behind the object still sees it come.
+        window = gaps_px[max(onset - 3, 0) : onset + 3]
+        if np.isnan(window).all() or np.nanmin(window) > RELEASE_FACTOR * reach_px:
+            return None
+        first, end = max(onset - 3, 0), int(moved[-1])
+    # Where the hand holds the object once it moves is where it touched it: go back to when the
+    # hand came to that place.
+    grip = between[moved[:4]]
+    if np.isnan(grip).all():
+        return onset, end
+    away = _median_of_three(np.linalg.norm(between - np.nanmedian(grip, axis=0), axis=-1))
+    tolerance = max(SETTLE_SIDES * track.side_px, 2.0 * float(np.nanmedian(away[moved])), 1.0)
+    start = onset
+    while start > first and not away[start - 1] > tolerance:
+        start -= 1
+    return start, end
+
+
+def _median_of_three(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Take out single outliers in time; NaN where all three are unknown."""
+    padded = np.pad(values, 1, mode="edge")
+    stacked = np.stack([padded[:-2], padded[1:-1], padded[2:]])
+    known = np.isfinite(stacked)
+    # With two known values the larger wins: a frame is not called settled on a guess.
+    ordered = np.sort(np.where(known, stacked, np.inf), axis=0)
+    middle = np.where(known.sum(axis=0) >= 2, ordered[1], ordered[0])
+    return np.where(known.any(axis=0), middle, np.nan).astype(np.float32)
+
+
+def _settled_start(gaps_px: NDArray[np.float32], start: int, end: int, side_px: float) -> int:
+    """First frame at which the hand is about as near as it gets."""
+    window = gaps_px[start : end + 1]
+    is_settled = window <= np.nanmin(window) + SETTLE_SIDES * side_px
+    return start + int(np.flatnonzero(is_settled)[0])
+
+
+def _motion_confidence(
+    hand_pixels: NDArray[np.float32],
+    hand_confidence: NDArray[np.float32],
+    track: TargetTrack,
+    onset: int,
+    end: int,
+) -> float:
+    """Ask whether hand and object go the same way while they are together."""
+    span = np.arange(onset, end + 1)
+    is_sure = (hand_confidence[span] >= MIN_HAND_CONFIDENCE) & track.has_moved[span]
+    span = span[is_sure & np.isfinite(hand_pixels[span]).all(axis=-1)]
+    sureness = float(np.median(track.confidence[track.has_moved]))
+    if len(span) < 2:
+        return 0.5 * sureness
+    between = hand_pixels[span] - track.pixels[span]
+    sway = np.linalg.norm(between - np.median(between, axis=0), axis=-1)
+    travel = float(track.displacement_px[span].max())
+    together = float(np.clip(1.0 - np.median(sway) / max(0.5 * travel, 1.0), 0.0, 1.0))
+    hand_sureness = float(hand_confidence[span].mean())
+    return float(np.clip((0.4 + 0.6 * together) * np.sqrt(sureness * hand_sureness), 0.0, 1.0))
+
+
+def _is_covered(track: TargetTrack, start: int, end: int) -> bool:
+    """Ask whether the hand hides part of the resting object, in two frames at least."""
+    before = float(np.median(track.rest_likeness[:start]))
+    during = np.sort(track.rest_likeness[start : end + 1])
+    return before - float(during[min(1, len(during) - 1)]) >= COVERED_SHARE
+
+
+def _interval(
+    hand: str, start: int, end: int, confidence: float, *, moves_target: bool, reason: str = ""
+) -> ContactInterval:
+    return ContactInterval(
+        hand=hand,
+        start_frame=start,
+        end_frame=end,
+        confidence=confidence,
+        moves_target=moves_target,
+        reason=reason,
+    )

@@ -1,0 +1,173 @@
+"""Contact from pictures: who touches what, when, and how sure that is."""
+
+import numpy as np
+import pytest
+
+from tavid_core.errors import ShapeError
+from tavid_core.lifting.contact import (
+    find_contact,
+    find_hand_contact,
+    rank_instances,
+    touched_instance,
+)
+from tavid_core.lifting.keypoints import Keypoints
+from tavid_core.lifting.target import track_target
+from tests.drawn import CONTACT_FRAME, draw_reach
+
+
+def contact_of(clip, index, confidence=0.9, hand_pixels=None):
+    pixels = clip.hand_pixels if hand_pixels is None else hand_pixels
+    track = track_target(clip.frames, clip.masks[index])
+    return find_contact(
+        pixels.astype(np.float32),
+        np.full(len(pixels), confidence, dtype=np.float32),
+        track,
+        clip.masks[index],
+        hand="right_hand",
+    )
+
+
+@pytest.mark.parametrize("target", [0, 1, 2])
+@pytest.mark.parametrize("noise", [0, 6])
+def test_the_lifted_one_of_three_look_alikes_is_the_touched_one(target, noise):
+    clip = draw_reach(target, noise=noise)
+    assert touched_instance(clip.frames, clip.keypoints(), clip.masks) == target
+
+
+def test_contact_begins_when_the_hand_arrives_and_lasts():
+    contact = contact_of(draw_reach(1), 1)
+    assert abs(contact.start_frame - CONTACT_FRAME) <= 1
+    assert contact.end_frame == 16
+    assert contact.moves_target
+    assert contact.confidence > 0.7
+    assert contact.hand == "right_hand"
+
+
+def test_one_wild_keypoint_does_not_shift_the_contact():
+    clip = draw_reach(1)
+    hand_pixels = clip.hand_pixels.copy()
+    hand_pixels[CONTACT_FRAME + 1] += 20
+    contact = contact_of(clip, 1, hand_pixels=hand_pixels)
+    assert abs(contact.start_frame - CONTACT_FRAME) <= 1
+
+
+def test_noisy_keypoints_give_a_lower_confidence():
+    clip = draw_reach(1)
+    noise = np.random.default_rng(0).normal(0, 2.5, clip.hand_pixels.shape)
+    noisy = contact_of(clip, 1, hand_pixels=clip.hand_pixels + noise)
+    assert noisy.moves_target
+    assert noisy.confidence < contact_of(clip, 1).confidence
+
+
+def test_look_alike_beside_the_touched_one_is_not_touched():
+    contact = contact_of(draw_reach(1), 0)
+    assert not contact.is_contact
+    assert contact.confidence == 0
+    assert contact.reason == "no hand comes to the target"
+
+
+def test_reach_that_stops_half_way_touches_nothing():
+    clip = draw_reach(1, reach=0.5)
+    assert touched_instance(clip.frames, clip.keypoints(), clip.masks) is None
+
+
+def test_touch_without_motion_counts_but_is_less_sure():
+    clip = draw_reach(1, lift=(0.0, 0.0))
+    assert touched_instance(clip.frames, clip.keypoints(), clip.masks) == 1
+    contact = contact_of(clip, 1)
+    assert not contact.moves_target
+    assert 0.2 < contact.confidence < 0.5
+    assert "not seen to move" in contact.reason
+
+
+def test_hand_that_waits_beside_the_target_from_the_start_is_not_a_touch():
+    clip = draw_reach(1, reach=0.0)
+    beside = np.repeat(clip.object_pixels[:1, 1] - [0, 7], 17, axis=0)
+    contact = contact_of(clip, 1, hand_pixels=beside)
+    assert contact.start_frame == 0
+    assert contact.confidence < 0.2
+    assert "from the first frame on" in contact.reason
+
+
+def test_hand_that_comes_near_and_covers_nothing_is_not_a_touch():
+    clip = draw_reach(1, reach=0.0)
+    near = np.repeat(clip.object_pixels[:1, 1] - [0, 7], 17, axis=0)
+    near[:6] -= [0, 20]
+    contact = contact_of(clip, 1, hand_pixels=near)
+    assert contact.confidence < 0.2
+    assert "covers no part" in contact.reason
+
+
+def test_object_swallowed_by_the_hand_is_the_touched_one():
+    clip = draw_reach(1, lift=(0.0, 0.0))
+    gone = draw_reach(1, lift=(0.0, 0.0), centers=((20, 46), (-90, -90), (74, 45)))
+    away = draw_reach(1, reach=0.0, centers=((20, 46), (-90, -90), (74, 45)))
+    clip.frames[11:] = gone.frames[0]
+    clip.frames[12:] = away.frames[12:]
+    assert touched_instance(clip.frames, clip.keypoints(), clip.masks) == 1
+
+
+def test_one_frame_of_nearness_is_no_contact():
+    clip = draw_reach(1, reach=0.0)
+    hand_pixels = clip.hand_pixels.copy()
+    hand_pixels[8] = clip.object_pixels[8, 1]
+    assert not contact_of(clip, 1, hand_pixels=hand_pixels).is_contact
+
+
+def test_object_that_moves_without_a_hand_is_not_touched():
+    clip = draw_reach(1)
+    far = np.full((17, 2), 5.0)
+    assert not contact_of(clip, 1, hand_pixels=far).is_contact
+
+
+def test_unseen_hand_is_said_to_be_unseen():
+    contact = contact_of(draw_reach(1), 1, confidence=0.1)
+    assert not contact.is_contact
+    assert contact.reason == "the hand is not seen"
+
+
+def test_hand_lost_behind_the_object_still_touches():
+    clip = draw_reach(1)
+    hand_pixels = clip.hand_pixels.copy()
+    hand_pixels[CONTACT_FRAME + 1 :] = np.nan
+    contact = contact_of(clip, 1, hand_pixels=hand_pixels)
+    assert contact.moves_target
+    assert contact.start_frame <= contact.end_frame
+
+
+def test_motion_alone_decides_where_no_hand_is_seen_at_all():
+    clip = draw_reach(2)
+    assert touched_instance(clip.frames, clip.keypoints(confidence=0.0), clip.masks) == 2
+
+
+def test_the_surer_hand_is_chosen():
+    clip = draw_reach(1)
+    pixels = np.stack([np.full((17, 2), 5.0), clip.hand_pixels], axis=1).astype(np.float32)
+    keypoints = Keypoints(("left_hand", "right_hand"), pixels, np.full((17, 2), 0.9, np.float32))
+    track = track_target(clip.frames, clip.masks[1])
+    assert find_hand_contact(keypoints, track, clip.masks[1]).hand == "right_hand"
+
+
+def test_ranking_names_every_instance_once_best_first():
+    clip = draw_reach(0)
+    ranked = rank_instances(clip.frames, clip.keypoints(), clip.masks)
+    assert sorted(touch.index for touch in ranked) == [0, 1, 2]
+    assert [touch.score for touch in ranked] == sorted((t.score for t in ranked), reverse=True)
+    assert ranked[0].score > ranked[1].score + 0.4
+
+
+def test_no_masks_no_touch():
+    clip = draw_reach(0)
+    assert touched_instance(clip.frames, clip.keypoints(), []) is None
+
+
+def test_single_frame_has_no_contact():
+    clip = draw_reach(0)
+    clip.frames, clip.hand_pixels = clip.frames[:1], clip.hand_pixels[:1]
+    assert touched_instance(clip.frames, clip.keypoints(), clip.masks) is None
+
+
+def test_hand_with_another_number_of_frames_is_refused():
+    clip = draw_reach(0)
+    with pytest.raises(ShapeError, match=r"hand_pixels must have shape \(17, 2\)"):
+        contact_of(clip, 0, hand_pixels=clip.hand_pixels[:5])

@@ -1,0 +1,83 @@
+"""A drawn stand-in for a rollout: equal discs on a table, and a hand that lifts one of them."""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from tavid_core.lifting.keypoints import Keypoints
+
+WALL, TABLE, DISC, SKIN = (150, 150, 165), (120, 85, 60), (30, 90, 200), (225, 175, 145)
+START_FRAME, CONTACT_FRAME = 2, 8
+
+
+@dataclasses.dataclass
+class DrawnClip:
+    """Frames with their truth, all in the pixels of the frames."""
+
+    frames: np.ndarray
+    masks: list[np.ndarray]
+    hand_pixels: np.ndarray
+    object_pixels: np.ndarray
+
+    def keypoints(self, confidence=0.9):
+        """Make keypoints of a detector that sees the right hand only."""
+        shape = (len(self.frames), 1)
+        return Keypoints(
+            ("right_hand",),
+            self.hand_pixels[:, None].astype(np.float32),
+            np.full(shape, confidence, dtype=np.float32),
+        )
+
+
+def draw_reach(
+    target=1,
+    *,
+    scale=1,
+    num_frames=17,
+    centers=((20, 46), (46, 50), (74, 45)),
+    lift=(0.0, -16.0),
+    reach=1.0,
+    noise=0.0,
+    blur=0.0,
+):
+    """Draw a hand that reaches for disc `target` (share `reach` of the way) and lifts it."""
+    height, width, radius = 64 * scale, 96 * scale, 5 * scale
+    centers = np.array(centers, dtype=float) * scale
+    goal = centers[target] + np.array([0, -5]) * scale
+    rest = np.array([50.0, 22.0]) * scale
+    t = np.arange(num_frames)
+    go = np.clip((t - START_FRAME) / (CONTACT_FRAME - START_FRAME), 0, 1)[:, None] * reach
+    up = np.clip((t - CONTACT_FRAME) / (num_frames - 1 - CONTACT_FRAME), 0, 1)[:, None]
+    up = up * (reach == 1.0) * np.array(lift) * scale
+    hand = rest + go * (goal - rest) + up
+    objects = np.repeat(centers[None], num_frames, axis=0)
+    objects[:, target] += up
+    rng = np.random.default_rng(0)
+    frames = np.stack(
+        [_draw(height, width, radius, objects[i], hand[i]) for i in range(num_frames)]
+    ).astype(np.float32)
+    if blur:
+        frames = np.stack([cv2.GaussianBlur(frame, (0, 0), blur) for frame in frames])
+    frames += rng.normal(0, noise, frames.shape) if noise else 0
+    rows, columns = np.mgrid[:height, :width]
+    masks = [np.hypot(columns - x, rows - y) <= radius for x, y in centers]
+    frames = frames.clip(0, 255).round().astype(np.uint8)
+    return DrawnClip(frames, masks, hand, objects)
+
+
+def _draw(height, width, radius, objects, hand):
+    frame = np.full((height, width, 3), WALL, dtype=np.uint8)
+    frame[int(0.45 * height) :] = TABLE
+    for center in objects:
+        _disc(frame, center, radius, DISC)
+    shoulder = (width * 0.5, -0.05 * height)
+    points = [(round(x * 16), round(y * 16)) for x, y in (shoulder, hand)]
+    cv2.line(frame, *points, SKIN, max(2, radius // 2), cv2.LINE_AA, shift=4)
+    _disc(frame, hand, 0.7 * radius, SKIN)
+    return frame
+
+
+def _disc(frame, center, radius, color):
+    at = tuple(round(float(c) * 16) for c in center)
+    cv2.circle(frame, at, round(radius * 16), color, -1, cv2.LINE_AA, shift=4)
