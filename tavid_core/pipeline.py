@@ -186,8 +186,7 @@ class TargetAwarePipeline(CogVideoXImageToVideoPipeline):
             The noise, and the image latents with the masks in the first latent frame.
 
         Raises:
-            ShapeError: If there is not one set of masks per video.
-            ConfigError: If masks are missing or not wanted.
+            ShapeError: If there is not one image and one set of masks per video.
         """
         check_shape("image", image.shape[:1], (batch_size,), "Give one image per prompt.")
         channels = self.vae.config.latent_channels
@@ -203,9 +202,12 @@ class TargetAwarePipeline(CogVideoXImageToVideoPipeline):
             generator,
             latents,
         )
+        return latents, self._append_masks(image_latents_BFCHW)
+
+    def _append_masks(self, image_latents_BFCHW: torch.Tensor) -> torch.Tensor:
         masks_BSHW = self._mask_grids
         if masks_BSHW is None:
-            return latents, image_latents_BFCHW
+            return image_latents_BFCHW
         check_shape(
             "masks",
             masks_BSHW.shape[:1],
@@ -217,7 +219,7 @@ class TargetAwarePipeline(CogVideoXImageToVideoPipeline):
             masks_BSHW.shape[0], num_latent_frames, *masks_BSHW.shape[1:]
         )
         channels_BFSHW[:, 0] = masks_BSHW.to(channels_BFSHW)
-        return latents, torch.cat([image_latents_BFCHW, channels_BFSHW], dim=2)
+        return torch.cat([image_latents_BFCHW, channels_BFSHW], dim=2)
 
     def _fit_masks(
         self,

@@ -19,9 +19,9 @@ from tavid_core.frame_fit import FrameFit
 from tavid_core.model_card import ModelCard, read_model_card
 from tavid_core.model_folder import find_adapter_folder, find_model_folder, load_pipeline
 from tavid_core.pipeline import TargetAwarePipeline
+from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.progress import ProgressReporter
 from tavid_core.prompt import count_tokens
-from tavid_core.rollout_sampler import RolloutSampler
 from tavid_core.types import InteractionMotion, InteractionPlan, PlanProgress, PlanRequest, Rollout
 
 if TYPE_CHECKING:
