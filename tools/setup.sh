@@ -50,7 +50,13 @@ elif [ -n "${PYTHON:-}" ]; then
     python=$PYTHON
 else
     python=$(find_python)
-    [ -n "$python" ] || missing="$missing python3-venv python3-dev"
+    if [ -n "$python" ]; then
+        :
+    elif python3 -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null; then
+        missing="$missing python3-venv python3-dev"
+    else
+        missing="$missing python3.12-venv python3.12-dev"
+    fi
 fi
 [ -z "$missing" ] ||
     fail "missing:$missing. Needed are Python 3.10 to 3.13 (venv, headers), make, gcc, g++, cmake;" \
