@@ -1,0 +1,109 @@
+"""The whole fine-tuning path at tiny size: base, clips, adapter, and the planner that loads it."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from tavid_core.adapter import load_adapter
+from tavid_core.errors import ConfigError
+from tavid_core.pipeline import TargetAwarePipeline
+from tests.tiny import HEIGHT, NUM_FRAMES, WIDTH, make_image, make_mask, make_pipeline
+from training.clips import METADATA_NAME, ClipRecord, write_frames
+from training.finetune import main
+from training.finetune_config import with_settings
+from training.recipes import RECIPES
+
+
+def write_clips(folder, num_clips=3):
+    lines = []
+    for part in ("clips", "masks"):
+        (folder / part).mkdir(parents=True)
+    for index in range(num_clips):
+        frames = np.stack([make_image(100 * index + t) for t in range(NUM_FRAMES)])
+        write_frames(folder / f"clips/{index}.mp4", frames, 8.0)
+        mask = make_mask(left=index % 2 == 0).astype(np.uint8) * 255
+        cv2.imwrite(str(folder / f"masks/{index}.png"), mask)
+        record = ClipRecord(
+            file_name=f"clips/{index}.mp4",
+            text="A person lifts the red mug.",
+            fps=8.0,
+            mask_file=f"masks/{index}.png",
+            source="test",
+            licence="CC0-1.0",
+        )
+        lines.append(record.to_json())
+    (folder / METADATA_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture
+def run(tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
+    write_clips(tmp_path / "clips")
+
+    def start(*settings):
+        arguments = ["debug_cpu", "--base", tmp_path / "base", "--clips", tmp_path / "clips"]
+        arguments += ["--out", tmp_path / "adapter"]
+        for setting in settings:
+            arguments += ["--set", setting]
+        return main([str(a) for a in arguments])
+
+    start.folder = tmp_path
+    return start
+
+
+def test_it_writes_an_adapter_that_changes_what_the_base_says(run, capsys):
+    assert run() == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["steps"] == 4
+    base = TargetAwarePipeline.from_pretrained(run.folder / "base")
+    base.set_progress_bar_config(disable=True)
+    options = {"num_inference_steps": 2, "guidance_scale": 1.0, "output_type": "pt"}
+    image = torch.from_numpy(make_image(1)).permute(2, 0, 1)[None].float() / 127.5 - 1
+
+    def imagine(pipeline, **more):
+        generator = torch.Generator().manual_seed(0)
+        return pipeline(image, "A person", generator=generator, **options, **more).frames
+
+    plain = imagine(base)
+    manifest = load_adapter(base, run.folder / "adapter")
+    assert (manifest.num_mask_slots, manifest.lora_rank, manifest.training_step) == (1, 4, 4)
+    left, right = (imagine(base, masks=[make_mask(left=side)[None]]) for side in (True, False))
+    assert not torch.equal(plain, left)
+    assert not torch.equal(left, right)
+
+
+def test_without_the_attention_loss_it_runs_too(run):
+    assert run("attention_weight=0") == 0
+    lines = (run.folder / "adapter_run" / "log.jsonl").read_text().splitlines()
+    assert all("attention" not in json.loads(line) for line in lines)
+
+
+def test_two_runs_give_the_same_adapter(run, tmp_path):
+    assert run() == 0
+    weights = tmp_path / "adapter" / "pytorch_lora_weights.safetensors"
+    first = weights.read_bytes()
+    for path in sorted((tmp_path / "adapter_run").rglob("*"), reverse=True):
+        path.unlink() if path.is_file() else path.rmdir()
+    assert run() == 0
+    assert weights.read_bytes() == first
+
+
+def test_clips_of_others_do_not_pass_as_cached(run, capsys):
+    assert run() == 0
+    metadata = run.folder / "clips" / METADATA_NAME
+    metadata.write_text(metadata.read_text().replace("red", "blue"), encoding="utf-8")
+    assert run() == 2
+    assert "latent cache must belong to these clips" in capsys.readouterr().err
+
+
+def test_unknown_settings_are_refused():
+    with pytest.raises(ConfigError, match="--set key must be one of"):
+        with_settings(RECIPES["mini"](), ["colour=red"])
+    with pytest.raises(ConfigError, match="--set steps must be a int, got 'many'"):
+        with_settings(RECIPES["mini"](), ["steps=many"])
+
+
+def test_sizes_of_the_tiny_world_are_the_pipelines():
+    assert make_pipeline().size_hw == (HEIGHT, WIDTH)

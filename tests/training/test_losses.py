@@ -1,0 +1,55 @@
+import pytest
+import torch
+
+from training.losses import attention_loss, diffusion_loss, noisy_latents
+from training.mini import build_scheduler
+
+
+def test_a_perfect_prediction_costs_nothing():
+    scheduler, generator = build_scheduler(), torch.Generator().manual_seed(0)
+    latents = torch.randn(3, 2, 4, 5, 6, generator=generator)
+    timesteps = torch.tensor([1, 500, 998])
+    noise = torch.randn(latents.shape, generator=generator)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    velocity = scheduler.get_velocity(latents, noise, timesteps)
+    loss = diffusion_loss(scheduler, velocity, noisy, latents, timesteps)
+    assert loss.item() == pytest.approx(0.0, abs=1e-4)
+
+
+def test_the_weighted_x0_loss_is_the_v_loss():
+    scheduler, generator = build_scheduler(), torch.Generator().manual_seed(1)
+    latents = torch.randn(4, 2, 4, 5, 6, generator=generator)
+    timesteps = torch.tensor([20, 300, 700, 999])
+    noise = torch.randn(latents.shape, generator=generator)
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    prediction = torch.randn(latents.shape, generator=generator)
+    velocity = scheduler.get_velocity(latents, noise, timesteps)
+    expected = (prediction - velocity).square().mean()
+    loss = diffusion_loss(scheduler, prediction, noisy, latents, timesteps)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-3)
+
+
+def test_noise_is_a_function_of_the_generator():
+    scheduler, latents = build_scheduler(), torch.zeros(2, 2, 4, 5, 6)
+    first = noisy_latents(scheduler, latents, torch.Generator().manual_seed(5))
+    again = noisy_latents(scheduler, latents, torch.Generator().manual_seed(5))
+    assert torch.equal(first[0], again[0])
+    assert torch.equal(first[1], again[1])
+
+
+def test_attention_loss_is_zero_when_the_map_is_the_mask():
+    mask = torch.tensor([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    # The size of softmax weights does not matter, only their order and spread.
+    assert attention_loss(1e-5 + 2e-4 * mask, mask).item() == pytest.approx(0.0, abs=1e-6)
+
+
+def test_attention_loss_pulls_the_map_into_the_mask():
+    mask = torch.tensor([[0.0, 1.0, 0.0, 0.0]])
+    logits = torch.tensor([[0.3, 0.1, 0.2, 0.5]], requires_grad=True)
+    optimizer = torch.optim.SGD([logits], lr=0.1)
+    for _ in range(200):
+        optimizer.zero_grad()
+        attention_loss(logits.softmax(-1), mask).backward()
+        optimizer.step()
+    assert logits.argmax().item() == 1
+    assert attention_loss(logits.softmax(-1), mask).item() < 0.05
