@@ -111,6 +111,8 @@ def load_pipeline(folder: Path, dtype: torch.dtype) -> TargetAwarePipeline:
         raise WeightsError(
             f"{folder} must be a whole CogVideoX folder, got: {reason} Copy it again."
         ) from error
+    for name in ("transformer", "vae", "text_encoder"):
+        _check_complete(folder / name, getattr(pipeline, name))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -136,6 +138,22 @@ def _download(model: str) -> Path:
             f"model must be 'mini', a folder or a Hub id that can be fetched, got '{model}': "
             f"{str(error).splitlines()[0]} Download it where there is a network."
         ) from error
+
+
+def _check_complete(folder: Path, module: torch.nn.Module) -> None:
+    # The libraries draw what a file lacks at random, and only log it.
+    names = set()
+    for file in folder.glob("*.safetensors"):
+        with safetensors.safe_open(file, framework="pt") as tensors:
+            names.update(tensors.keys())
+    state = module.state_dict()
+    loaded = {state[name].data_ptr() for name in names & state.keys()}
+    missing = sorted(name for name, value in state.items() if value.data_ptr() not in loaded)
+    if missing:
+        raise WeightsError(
+            f"{folder} must hold all {len(state)} weights of the model, got none for "
+            f"{len(missing)} of them, e.g. '{missing[0]}'. Copy it again."
+        )
 
 
 def _check_index(path: Path) -> None:

@@ -214,13 +214,31 @@ def test_compiled_blocks_record_the_same_map():
     install_processors(transformer, [1])
     eager = AttentionRecorder(token_index=[5, 9], grid_hw=GRID)
     transformer(**inputs, attention_kwargs={"recorder": eager})
-    for block in transformer.transformer_blocks:
-        block.compile(backend="aot_eager")
+    transformer.transformer_blocks[1].compile(backend="aot_eager")
     compiled = AttentionRecorder(token_index=[5, 9], grid_hw=GRID)
     transformer(**inputs, attention_kwargs={"recorder": compiled})
     assert (compiled.mean_map() - eager.mean_map()).abs().max() < 1e-6
     compiled.mean_map().sum().backward()
     assert transformer.transformer_blocks[0].attn1.to_q.weight.grad is not None
+
+
+def test_compiled_checkpointed_model_with_lora_gives_the_same_gradients():
+    transformer, inputs = tiny.make_transformer(num_layers=1), make_inputs()
+    add_lora(transformer)
+    install_processors(transformer)
+    transformer.train()
+    results = []
+    for is_compiled in (False, True):
+        if is_compiled:
+            transformer.enable_gradient_checkpointing()
+            transformer.compile(backend="aot_eager")
+        recorder = AttentionRecorder(token_index=[5, 9], grid_hw=GRID)
+        transformer.zero_grad()
+        transformer(**inputs, attention_kwargs={"recorder": recorder})
+        recorder.mean_map().square().sum().backward()
+        layer = transformer.transformer_blocks[0].attn1.to_k.lora_A["default"]
+        results.append(layer.weight.grad.clone())
+    assert (results[0] - results[1]).abs().max() < 1e-6 < results[0].abs().max()
 
 
 def test_installing_again_moves_the_blocks_and_adds_no_second_hook():

@@ -8,6 +8,7 @@ import sys
 import types
 
 import pytest
+import safetensors.torch
 import torch
 
 from tavid_core import model_folder
@@ -100,6 +101,17 @@ def test_incomplete_folders_are_refused(folder, name, damage):
     if damage == "truncated":
         path.write_bytes(content[: len(content) // 2])
     with pytest.raises(WeightsError, match="must be a whole CogVideoX folder"):
+        load_pipeline(folder, torch.float32)
+
+
+@pytest.mark.parametrize("name", WEIGHTS[:3])
+def test_missing_tensors_are_refused_not_drawn_at_random(folder, name):
+    tensors = safetensors.torch.load_file(folder / name)
+    tensors.pop(max(key for key in tensors if "norm" in key and "weight" in key))
+    safetensors.torch.save_file(tensors, folder / name, metadata={"format": "pt"})
+    with pytest.raises(
+        WeightsError, match=r"must hold all .* got none for 1 of them, e\.g\. .*norm"
+    ):
         load_pipeline(folder, torch.float32)
 
 
