@@ -76,8 +76,8 @@ class PlannerNode(LifecycleNode):
     """Serves the action `plan_interaction`; the model runs in a child process.
 
     unconfigured: heartbeat and diagnostics only. configure: load the model (takes as long as that
-    takes), create topics, action and services. activate: accept goals. deactivate: end the running
-    goal, keep the model. cleanup: end the model's process.
+    takes) and create topics. activate: create action and services, accept goals. deactivate: end
+    the running goal, reject others, keep the model. cleanup: end the model's process.
 
     Args:
         context: For tests; None = the default one.
@@ -99,6 +99,7 @@ class PlannerNode(LifecycleNode):
         self._runner: GoalRunner | None = None
         self._plan_publishers: PlanPublishers | None = None
         self._owned: list[Callable[[], object]] = []
+        self._is_serving = False
         self._gate = GoalGate()
         self._inputs = LatestInputs()
         self._num_malformed: collections.Counter[str] = collections.Counter()
@@ -147,7 +148,6 @@ class PlannerNode(LifecycleNode):
             self.get_logger(),
         )
         self._subscribe(parameters)
-        self._serve(parameters)
         self.get_logger().info(
             f"model '{parameters.model}' loaded in {self._worker.load_time_sec:.1f} s; "
             f"DDS security: {os.environ.get('ROS_SECURITY_ENABLE', 'false')}"
@@ -160,6 +160,9 @@ class PlannerNode(LifecycleNode):
         result = super().on_activate(state)
         self._runner.resume()
         self._gate.open()
+        # Last, so that a client that sees the server can be sure of being served.
+        if not self._is_serving:
+            self._serve(read(self, PlannerParameters))
         self.get_logger().info("ready for goals")
         return result
 
@@ -201,6 +204,7 @@ class PlannerNode(LifecycleNode):
         for destroy in reversed(self._owned):
             destroy()
         self._owned.clear()
+        self._is_serving = False
         if self._plan_publishers is not None:
             self._plan_publishers.destroy()
         self._worker = self._runner = self._plan_publishers = None
@@ -270,6 +274,7 @@ class PlannerNode(LifecycleNode):
             self, ACTION_NAME, self._reentrant, lambda: self._gate.last_refusal
         )
         self._owned += [server.destroy, services.destroy]
+        self._is_serving = True
 
     def _receive_goal(self, _goal: PlanInteraction.Goal) -> GoalResponse:
         refusal = self._gate.enter()

@@ -17,6 +17,7 @@ from tavid_ros.conversions.goals import (
     goal_from_request,
     make_result,
     numbers_from_goal,
+    progress_from_feedback,
 )
 from tavid_ros.conversions.images import (
     check_depth_message,
@@ -74,6 +75,7 @@ __all__ = [
     "nanoseconds_from_time",
     "numbers_from_goal",
     "path_from_track",
+    "progress_from_feedback",
     "seconds_from_duration",
     "trajectory_from_motion",
 ]

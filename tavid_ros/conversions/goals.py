@@ -18,7 +18,11 @@ from tavid_core.types import (
 from tavid_ros.conversions.cameras import message_from_intrinsics
 from tavid_ros.conversions.images import message_from_depth, message_from_image, message_from_mask
 from tavid_ros.conversions.motions import trajectory_from_motion
-from tavid_ros.conversions.times import duration_from_seconds, header_from_stamp
+from tavid_ros.conversions.times import (
+    duration_from_seconds,
+    header_from_stamp,
+    seconds_from_duration,
+)
 
 __all__ = [
     "GoalNumbers",
@@ -28,6 +32,7 @@ __all__ = [
     "goal_from_request",
     "make_result",
     "numbers_from_goal",
+    "progress_from_feedback",
 ]
 
 
@@ -150,6 +155,25 @@ def feedback_from_progress(progress: PlanProgress) -> PlanInteraction.Feedback:
         total_steps=progress.total_steps,
         elapsed=duration_from_seconds(progress.elapsed_sec),
         estimated_remaining=duration_from_seconds(progress.remaining_sec),
+    )
+
+
+def progress_from_feedback(feedback: PlanInteraction.Feedback) -> PlanProgress:
+    """Read progress from feedback.
+
+    Args:
+        feedback: As received.
+
+    Returns:
+        Where the plan is; a negative remaining time is None.
+    """
+    remaining_sec = seconds_from_duration(feedback.estimated_remaining)
+    return PlanProgress(
+        stage=feedback.stage,
+        step=feedback.step,
+        total_steps=feedback.total_steps,
+        elapsed_sec=seconds_from_duration(feedback.elapsed),
+        remaining_sec=None if remaining_sec < 0 else remaining_sec,
     )
 
 

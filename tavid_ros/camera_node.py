@@ -1,0 +1,159 @@
+"""A camera made of files: `python -m tavid_ros.camera_node --ros-args -p source:=image ...`.
+
+Publishes image, camera_info, and, where known, depth, target_mask and prompt, all with one stamp.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from rclpy.publisher import Publisher
+from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import Header, String
+
+from tavid_core.errors import InputError, TavidError
+from tavid_core.types import CameraIntrinsics
+from tavid_ros import conversions
+from tavid_ros.parameters import CameraParameters, declare, read
+from tavid_ros.sources import Picture, open_source
+from tavid_ros.spinning import BackgroundExecutor
+
+__all__ = ["CameraNode", "main"]
+
+_SENSOR_QOS = QoSProfile(
+    depth=1,
+    reliability=qos_profile_sensor_data.reliability,
+    durability=qos_profile_sensor_data.durability,
+)
+
+
+class CameraNode(Node):
+    """Publishes pictures from files at a fixed rate.
+
+    Args:
+        context: For tests; None = the default one.
+        parameter_overrides: For tests; ROS takes them from the command line otherwise.
+
+    Attributes:
+        is_finished: Set when there are no more pictures, or one could not be read.
+
+    Raises:
+        TavidError: If the first picture cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        context: Context | None = None,
+        parameter_overrides: list[Parameter] | None = None,
+    ) -> None:
+        super().__init__("camera", context=context, parameter_overrides=parameter_overrides)
+        declare(self, CameraParameters)
+        self._settings = read(self, CameraParameters)
+        self.is_finished = threading.Event()
+        self._image = self._make(Image, "image")
+        self._compressed = None
+        if self._settings.publish_compressed:
+            self._compressed = self._make(CompressedImage, "image/compressed")
+        self._camera_info = self._make(CameraInfo, "camera_info")
+        self._depth = self._make(Image, "depth")
+        self._mask = self._make(Image, "target_mask")
+        self._prompt = self._make(String, "prompt")
+        self._pictures: Iterator[Picture] = open_source(self._settings)
+        self._picture = self._read_next()
+        self.create_timer(1.0 / self._settings.rate_hz, self._publish_next)
+
+    def _make(self, message_type: type, topic: str) -> Publisher:
+        return self.create_publisher(message_type, topic, _SENSOR_QOS)
+
+    def _read_next(self) -> Picture:
+        """Read the next picture, or the first again, or keep the only one there is."""
+        picture = next(self._pictures, None)
+        if picture is not None:
+            return picture
+        if not self._settings.loop:
+            self.is_finished.set()
+            return self._picture
+        if self._settings.source in ("scene", "image"):
+            return self._picture
+        self._pictures = open_source(self._settings)
+        picture = next(self._pictures, None)
+        if picture is None:
+            raise InputError(
+                f"path must hold pictures, got none in {self._settings.path!r}. Check it."
+            )
+        return picture
+
+    def _publish_next(self) -> None:
+        if self.is_finished.is_set():
+            return
+        picture = self._picture
+        header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._settings.frame_id)
+        self._publish(picture, header)
+        try:
+            self._picture = self._read_next()
+        except TavidError as error:
+            self.get_logger().error(f"no more pictures: {error}")
+            self.is_finished.set()
+
+    def _publish(self, picture: Picture, header: Header) -> None:
+        # Goes first: who has the image shall already know the rest.
+        self._camera_info.publish(_make_camera_info(picture, header))
+        if picture.mask is not None:
+            self._mask.publish(conversions.message_from_mask(picture.mask, header))
+        if picture.depth_m is not None:
+            self._depth.publish(conversions.message_from_depth(picture.depth_m, header))
+        if picture.prompt:
+            self._prompt.publish(String(data=picture.prompt))
+        if self._compressed is not None:
+            self._compressed.publish(conversions.compressed_from_image(picture.image, header))
+        self._image.publish(conversions.message_from_image(picture.image, header))
+
+
+def _make_camera_info(picture: Picture, header: Header) -> CameraInfo:
+    intrinsics: CameraIntrinsics | None = picture.intrinsics
+    if intrinsics is None:
+        height, width = picture.image.shape[:2]
+        return CameraInfo(header=header, height=height, width=width)
+    return conversions.message_from_intrinsics(intrinsics, header)
+
+
+def main(args: list[str] | None = None) -> int:
+    """Publish pictures until SIGINT or SIGTERM, or until there are no more.
+
+    Args:
+        args: Command line; None = that of the process.
+
+    Returns:
+        0, or 1 if the first picture cannot be read.
+    """
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    stopping = threading.Event()
+    try:
+        node = CameraNode()
+    except (TavidError, rclpy.exceptions.ParameterException) as error:
+        rclpy.logging.get_logger("camera").fatal(str(error))
+        rclpy.shutdown()
+        return 1
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: stopping.set())
+    executor = BackgroundExecutor(node, num_threads=2)
+    while not stopping.wait(0.1) and not node.is_finished.is_set():
+        pass
+    executor.stop()
+    node.destroy_node()
+    rclpy.shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,373 @@
+"""Ask a planner node for plans from a robot program.
+
+    rclpy.init()
+    node = rclpy.create_node("my_robot")
+    client = PlanClient(node)
+    plan = client.plan(image, mask, "the person lifts the mug", timeout_sec=60.0)
+    client.destroy()
+
+Every way in which a plan can fail is its own exception, and no call waits without end.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import numpy as np
+from action_msgs.msg import GoalStatus
+from numpy.typing import NDArray
+from rclpy.action import ActionClient
+from rclpy.action.client import ClientGoalHandle
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.task import Future
+from std_msgs.msg import UInt64
+from tavid.action import PlanInteraction
+
+from tavid_core.errors import CanceledError, ErrorCode, TavidError
+from tavid_core.io import load_plan
+from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
+from tavid_ros import conversions
+
+__all__ = [
+    "PlanClient",
+    "PlanFailedError",
+    "PlanRejectedError",
+    "PlanTimeoutError",
+    "PlanUnreachableError",
+    "ServerLostError",
+    "path_from_uri",
+]
+
+_POLL_SEC = 0.02
+_SEND_TIMEOUT_SEC = 10.0
+# Six heartbeats; together with the poll a dead planner is noticed within two seconds.
+_LOST_AFTER_SEC = 1.5
+
+
+class PlanRejectedError(TavidError):
+    """The planner did not take the goal; ROS carries no reason, its log does."""
+
+    code = ErrorCode.BUSY
+
+
+class PlanTimeoutError(TavidError, TimeoutError):
+    """The time that the caller gave has passed."""
+
+    code = ErrorCode.TIMEOUT
+
+
+class ServerLostError(TavidError, ConnectionError):
+    """The planner's process ended, was restarted, or cannot be reached."""
+
+    code = ErrorCode.WORKER_DIED
+
+
+class PlanUnreachableError(TavidError):
+    """The plan was made, but its folder is not on this machine."""
+
+
+class PlanFailedError(TavidError):
+    """The planner ended the goal without a usable plan.
+
+    Args:
+        message: The planner's words.
+        code: The planner's code.
+        plan_uri: Where the pictures are for NO_ACTOR, else "".
+
+    Attributes:
+        plan_uri: As above; `PlanClient.load` reads it.
+    """
+
+    def __init__(self, message: str, code: ErrorCode, plan_uri: str = "") -> None:
+        super().__init__(f"{code.name}: {message}")
+        self.code = code
+        self.plan_uri = plan_uri
+
+
+def path_from_uri(uri: str) -> Path:
+    """Find the folder of a plan.
+
+    Args:
+        uri: `plan_uri` of a result, file://...
+
+    Returns:
+        A folder that exists.
+
+    Raises:
+        PlanUnreachableError: If it is no file URI or the folder is not on this machine.
+    """
+    parts = urlparse(uri)
+    path = Path(unquote(parts.path))
+    if parts.scheme != "file" or not path.is_dir():
+        raise PlanUnreachableError(
+            f"plan_uri must be a folder on this machine, got {uri!r}. Mount the planner's "
+            "output_dir here, or set return_frames in the goal of request_plan."
+        )
+    return path
+
+
+class PlanClient:
+    """Sends goals to one planner node and waits for them.
+
+    If nobody spins `node`, the calls do it themselves; else they wait for whoever does, and must
+    not be made from one of the node's callbacks unless its executor has several threads.
+
+    Args:
+        node: Of the caller; stays theirs.
+        action_name: Of the planner, in the caller's namespace.
+        planner_name: Name of the planner node, for its heartbeat.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        *,
+        action_name: str = "plan_interaction",
+        planner_name: str = "planner",
+    ) -> None:
+        self._node = node
+        group = ReentrantCallbackGroup()
+        self._client = ActionClient(node, PlanInteraction, action_name, callback_group=group)
+        self._subscription = node.create_subscription(
+            UInt64,
+            f"{planner_name}/heartbeat",
+            self._hear,
+            QoSProfile(depth=1),
+            callback_group=group,
+        )
+        self._last_beat = 0
+        self._last_beat_sec: float | None = None
+        self._num_restarts = 0
+        self._cancel_requested = threading.Event()
+
+    def destroy(self) -> None:
+        """Take the client's topics and services away."""
+        self._node.destroy_subscription(self._subscription)
+        self._client.destroy()
+
+    def wait_for_planner(self, timeout_sec: float) -> None:
+        """Wait until a planner is there and configured.
+
+        Args:
+            timeout_sec: Longest wait.
+
+        Raises:
+            PlanTimeoutError: If there is none in time.
+        """
+
+        def is_there() -> bool:
+            return self._client.server_is_ready() and self._last_beat_sec is not None
+
+        if not self._wait(is_there, time.monotonic() + timeout_sec):
+            heard = "none at all" if self._last_beat_sec is None else "one that is still loading"
+            raise PlanTimeoutError(
+                f"a planner must be there within {timeout_sec:g} s, got {heard}. Is planner_node "
+                "running, in this namespace and ROS_DOMAIN_ID? Its log says what it is doing."
+            )
+
+    def plan(
+        self,
+        image: NDArray[np.uint8],
+        mask: NDArray[np.bool_],
+        prompt: str,
+        timeout_sec: float,
+        *,
+        on_progress: Callable[[PlanProgress], None] | None = None,
+        **fields: object,
+    ) -> InteractionPlan:
+        """Ask for a plan and wait for it.
+
+        Args:
+            image: RGB, uint8 (H, W, 3).
+            mask: The target, bool (H, W).
+            prompt: What should happen.
+            timeout_sec: Longest wait; the goal is canceled then.
+            on_progress: Called with the node's feedback, on the thread that spins the node.
+            **fields: Further fields of `PlanRequest`, as depth_m, intrinsics, seed.
+
+        Returns:
+            The plan, read from the folder where the node saved it.
+
+        Raises:
+            InputError: If the request is unusable; nothing was sent.
+            CanceledError: If `cancel` was called.
+            PlanRejectedError: If the planner is busy or not active.
+            PlanFailedError: If the planner failed; carries its code.
+            PlanTimeoutError: If the time passed.
+            ServerLostError: If the planner went away.
+            PlanUnreachableError: If the plan's folder is not on this machine.
+        """
+        request = PlanRequest(image=image, target_mask=mask, prompt=prompt, **fields)
+        goal = conversions.goal_from_request(request)
+        result = self.request_plan(goal, timeout_sec, on_progress=on_progress)
+        return self.load(result.plan_uri)
+
+    def request_plan(
+        self,
+        goal: PlanInteraction.Goal,
+        timeout_sec: float,
+        *,
+        on_progress: Callable[[PlanProgress], None] | None = None,
+    ) -> PlanInteraction.Result:
+        """Send a goal as it is and wait for its result.
+
+        Args:
+            goal: Empty fields mean the planner's topics and defaults.
+            timeout_sec: Longest wait; the goal is canceled then.
+            on_progress: As for `plan`.
+
+        Returns:
+            The result; its error_code is NONE.
+
+        Raises:
+            CanceledError: If `cancel` was called.
+            PlanRejectedError: If the planner is busy or not active.
+            PlanFailedError: If the planner failed; carries its code.
+            PlanTimeoutError: If the time passed.
+            ServerLostError: If the planner went away.
+        """
+        deadline_sec = time.monotonic() + timeout_sec
+        self._cancel_requested.clear()
+        self._forget_old_beats()
+        self.wait_for_planner(min(timeout_sec, _SEND_TIMEOUT_SEC))
+        self._num_restarts = 0
+        handle = self._send(goal, on_progress)
+        response_future = handle.get_result_async()
+        is_in_time = self._wait(
+            lambda: response_future.done() or self._cancel_requested.is_set(),
+            deadline_sec,
+            must_live=True,
+        )
+        if not response_future.done():
+            self._cancel_and_wait(handle, response_future)
+        return _judge(response_future.result(), timeout_sec, is_timeout=not is_in_time)
+
+    def cancel(self) -> None:
+        """Cancel the goal that another thread waits for; that wait raises `CanceledError`."""
+        self._cancel_requested.set()
+
+    @staticmethod
+    def load(plan_uri: str) -> InteractionPlan:
+        """Read a saved plan.
+
+        Args:
+            plan_uri: Of a result or a `PlanFailedError`.
+
+        Returns:
+            The plan.
+
+        Raises:
+            PlanUnreachableError: If the folder is not on this machine.
+            TavidError: If it is damaged.
+        """
+        return load_plan(path_from_uri(plan_uri))
+
+    def _hear(self, beat: UInt64) -> None:
+        # The count begins anew with the process.
+        if beat.data < self._last_beat:
+            self._num_restarts += 1
+        self._last_beat, self._last_beat_sec = beat.data, time.monotonic()
+
+    def _forget_old_beats(self) -> None:
+        heard_sec = self._last_beat_sec
+        if heard_sec is not None and time.monotonic() - heard_sec > _LOST_AFTER_SEC:
+            self._last_beat_sec = None
+
+    def _send(
+        self,
+        goal: PlanInteraction.Goal,
+        on_progress: Callable[[PlanProgress], None] | None,
+    ) -> ClientGoalHandle:
+        def forward(message: PlanInteraction.Impl.FeedbackMessage) -> None:
+            on_progress(conversions.progress_from_feedback(message.feedback))
+
+        callback = None if on_progress is None else forward
+        future = self._client.send_goal_async(goal, feedback_callback=callback)
+        if not self._wait(future.done, time.monotonic() + _SEND_TIMEOUT_SEC, must_live=True):
+            raise PlanTimeoutError(
+                f"the planner must answer a goal within {_SEND_TIMEOUT_SEC:g} s, got nothing. "
+                "Is its image larger than the DDS transport allows? See config/fastdds_profile.xml."
+            )
+        handle = future.result()
+        if not handle.accepted:
+            raise PlanRejectedError(
+                "goal must be accepted, got a rejection: the planner is busy or not active. "
+                "Wait for the other goal, or cancel it; the planner's log names the reason."
+            )
+        return handle
+
+    def _cancel_and_wait(self, handle: ClientGoalHandle, response_future: Future) -> None:
+        handle.cancel_goal_async()
+        if not self._wait(
+            response_future.done, time.monotonic() + _SEND_TIMEOUT_SEC, must_live=True
+        ):
+            raise PlanTimeoutError(
+                f"a canceled goal must end within {_SEND_TIMEOUT_SEC:g} s, got nothing. "
+                "Restart the planner."
+            )
+
+    def _wait(
+        self, is_over: Callable[[], bool], deadline_sec: float, *, must_live: bool = False
+    ) -> bool:
+        """Wait until something is over (True) or the deadline passed (False)."""
+        executor = None
+        if self._node.executor is None:
+            executor = SingleThreadedExecutor(context=self._node.context)
+            executor.add_node(self._node)
+        try:
+            while not is_over():
+                if must_live:
+                    self._check_alive()
+                if time.monotonic() >= deadline_sec:
+                    return False
+                if executor is None:
+                    time.sleep(_POLL_SEC)
+                else:
+                    executor.spin_once(timeout_sec=_POLL_SEC)
+            return True
+        finally:
+            if executor is not None:
+                executor.remove_node(self._node)
+                executor.shutdown()
+
+    def _check_alive(self) -> None:
+        silence_sec = time.monotonic() - (self._last_beat_sec or 0.0)
+        if silence_sec > _LOST_AFTER_SEC:
+            raise ServerLostError(
+                f"the planner must send a heartbeat, got none for {silence_sec:.1f} s. "
+                "It died or cannot be reached; ask again when it is back."
+            )
+        if self._num_restarts:
+            raise ServerLostError(
+                "the planner must outlive its goal, got a new planner process. Ask again."
+            )
+
+
+def _judge(
+    response: PlanInteraction.Impl.GetResultService.Response,
+    timeout_sec: float,
+    *,
+    is_timeout: bool,
+) -> PlanInteraction.Result:
+    result = response.result
+    if response.status == GoalStatus.STATUS_SUCCEEDED:
+        return result
+    if response.status == GoalStatus.STATUS_CANCELED and is_timeout:
+        raise PlanTimeoutError(
+            f"a plan must be ready within {timeout_sec:g} s, got none. The goal was canceled; "
+            "allow more time or ask for fewer steps."
+        )
+    if response.status == GoalStatus.STATUS_CANCELED:
+        raise CanceledError("plan must not go on, got a cancel. Ask again.")
+    if response.status == GoalStatus.STATUS_UNKNOWN:
+        raise ServerLostError("the planner must know the goal, got an unknown one. Ask again.")
+    known = {int(code) for code in ErrorCode}
+    code = ErrorCode(result.error_code) if result.error_code in known else ErrorCode.UNKNOWN
+    raise PlanFailedError(result.error_msg, code, result.plan_uri)

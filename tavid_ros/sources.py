@@ -1,0 +1,263 @@
+"""Where the pictures of camera_node come from: a scene, an image, a folder of images, a video."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+import tavid_core
+from tavid_core.camera import intrinsics_from_field_of_view, intrinsics_from_json
+from tavid_core.errors import InputError, MissingExtraError
+from tavid_core.mask import binarize_mask, fit_mask
+from tavid_core.types import MAX_IMAGE_SIDE_PX, CameraIntrinsics
+from tavid_ros.conversions.codecs import MAX_COMPRESSED_BYTES, decode_picture
+from tavid_ros.parameters import CameraParameters
+
+__all__ = ["Picture", "find_scene", "list_scenes", "open_source", "read_image", "read_mask"]
+
+_SCENES = Path(tavid_core.__file__).parent / "assets" / "scenes"
+_IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+_MILLIMETRES_PER_METRE = 1000.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Picture:
+    """What the camera sees at one moment.
+
+    Args:
+        image: RGB, uint8 (H, W, 3).
+        mask: The target, bool (H, W), or None.
+        depth_m: float32 (H, W), metres, NaN = unknown, or None.
+        intrinsics: Of the image, or None.
+        prompt: What should happen, or "".
+    """
+
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_] | None = None
+    depth_m: NDArray[np.float32] | None = None
+    intrinsics: CameraIntrinsics | None = None
+    prompt: str = ""
+
+
+def _read_bytes(path: Path, name: str) -> bytes:
+    try:
+        if path.stat().st_size > MAX_COMPRESSED_BYTES:
+            raise InputError(
+                f"{name} must have at most {MAX_COMPRESSED_BYTES} bytes, got "
+                f"{path.stat().st_size}. Compress or resize {path}."
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{name} must be a readable file, got {error.strerror}: {path}. Check the path."
+        ) from error
+
+
+def read_image(path: Path, name: str = "image") -> NDArray[np.uint8]:
+    """Read a picture file, turned as its camera says (EXIF).
+
+    Args:
+        path: JPEG or PNG.
+        name: What the user calls it, for the message.
+
+    Returns:
+        RGB, uint8 (H, W, 3).
+
+    Raises:
+        InputError: If it cannot be read.
+    """
+    return decode_picture(name, _read_bytes(path, name), is_turned=True)
+
+
+def read_mask(path: Path, size_hw: tuple[int, int], name: str = "mask") -> NDArray[np.bool_]:
+    """Read a mask file: what is brighter than half is marked.
+
+    A picture with two values 0 and 1 is understood too. Another size of the same aspect is resized.
+
+    Args:
+        path: JPEG or PNG, grey or colour.
+        size_hw: Rows and columns of the image.
+        name: What the user calls it, for the message.
+
+    Returns:
+        bool (H, W), neither empty nor all marked.
+
+    Raises:
+        InputError: If it cannot be read or does not fit the image.
+    """
+    gray = decode_picture(name, _read_bytes(path, name), is_turned=True).max(axis=2)
+    mask = binarize_mask(gray, threshold=0 if gray.max() <= 1 else 127)
+    return fit_mask(mask, size_hw, name=name)
+
+
+def read_depth(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    """Read a depth file.
+
+    Args:
+        path: PNG, 16 bit, millimetres, 0 = unknown.
+        size_hw: Rows and columns of the image.
+
+    Returns:
+        float32 (H, W), metres, NaN = unknown.
+
+    Raises:
+        InputError: If it cannot be read or has another size.
+    """
+    data = np.frombuffer(_read_bytes(path, "depth"), np.uint8)
+    millimetres = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if millimetres is None or millimetres.dtype != np.uint16 or millimetres.shape != size_hw:
+        got = "no picture" if millimetres is None else f"{millimetres.dtype} {millimetres.shape}"
+        raise InputError(
+            f"depth must be a 16-bit PNG of {size_hw[1]}x{size_hw[0]} pixels, got {got}: {path}. "
+            "Save millimetres, registered to the image."
+        )
+    depth_m = millimetres.astype(np.float32) / _MILLIMETRES_PER_METRE
+    depth_m[millimetres == 0] = np.nan
+    return depth_m
+
+
+def list_scenes() -> list[str]:
+    """Name the shipped scenes.
+
+    Returns:
+        Names for `find_scene`, sorted.
+    """
+    return sorted(path.parent.name for path in _SCENES.glob("*/scene.json"))
+
+
+def find_scene(name_or_path: str) -> Path:
+    """Find a scene folder.
+
+    Args:
+        name_or_path: Name of a shipped scene, a folder, or "" for the first shipped scene.
+
+    Returns:
+        A folder with scene.json.
+
+    Raises:
+        InputError: If there is none.
+    """
+    names = list_scenes()
+    if not name_or_path and names:
+        return _SCENES / names[0]
+    for folder in (_SCENES / name_or_path, Path(name_or_path).expanduser()):
+        if name_or_path and (folder / "scene.json").is_file():
+            return folder
+    raise InputError(
+        f"scene must be a folder with scene.json or one of {', '.join(names) or '(none shipped)'}, "
+        f"got {name_or_path!r}. Check the path."
+    )
+
+
+def _read_json(path: Path) -> dict[str, object]:
+    try:
+        document = json.loads(_read_bytes(path, path.name))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path.name} must be JSON, got {error}: {path}. Repair it.") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{path.name} must be a JSON object, got a list or value. Repair {path}.")
+    return document
+
+
+def _read_scene(parameters: CameraParameters) -> Iterator[Picture]:
+    folder = find_scene(parameters.path)
+    image = read_image(folder / "image.png")
+    size_hw = image.shape[:2]
+    prompt = parameters.prompt or str(_read_json(folder / "scene.json").get("prompt", ""))
+    depth_path, camera_path = folder / "depth.png", folder / "camera.json"
+    intrinsics = None
+    if camera_path.exists():
+        intrinsics = intrinsics_from_json(
+            _read_bytes(camera_path, "camera").decode(errors="replace")
+        )
+    yield Picture(
+        image=image,
+        mask=read_mask(folder / "mask.png", size_hw),
+        depth_m=read_depth(depth_path, size_hw) if depth_path.exists() else None,
+        intrinsics=intrinsics,
+        prompt=prompt,
+    )
+
+
+def _make_picture(image: NDArray[np.uint8], parameters: CameraParameters) -> Picture:
+    height, width = image.shape[:2]
+    mask = intrinsics = None
+    if parameters.mask_path:
+        mask = read_mask(Path(parameters.mask_path).expanduser(), (height, width))
+    if parameters.field_of_view_deg:
+        guess = intrinsics_from_field_of_view(width, height, parameters.field_of_view_deg)
+        # The user measured it, so it counts as a calibration.
+        intrinsics = dataclasses.replace(guess, is_assumed=False)
+    return Picture(image=image, mask=mask, intrinsics=intrinsics, prompt=parameters.prompt)
+
+
+def _read_single(parameters: CameraParameters) -> Iterator[Picture]:
+    yield _make_picture(read_image(Path(parameters.path).expanduser()), parameters)
+
+
+def _read_folder(parameters: CameraParameters) -> Iterator[Picture]:
+    folder = Path(parameters.path).expanduser()
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)
+    if not paths:
+        raise InputError(
+            f"path must be a folder of JPEG or PNG files, got none in {folder}. Check it."
+        )
+    for path in paths:
+        yield _make_picture(read_image(path), parameters)
+
+
+def _read_video(parameters: CameraParameters) -> Iterator[Picture]:
+    try:
+        import av
+    except ImportError as error:
+        raise MissingExtraError.of("av", "dev") from error
+    path = Path(parameters.path).expanduser()
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            if max(stream.width, stream.height) > MAX_IMAGE_SIDE_PX:
+                raise InputError(
+                    f"video must have sides of at most {MAX_IMAGE_SIDE_PX} pixels, got "
+                    f"{stream.width}x{stream.height}. Scale {path} down."
+                )
+            for frame in container.decode(stream):
+                yield _make_picture(frame.to_ndarray(format="rgb24"), parameters)
+    except (av.FFmpegError, OSError, IndexError) as error:
+        raise InputError(f"path must be a video file, got {error}: {path}. Check it.") from error
+
+
+def _read_world(_parameters: CameraParameters) -> Iterator[Picture]:
+    raise InputError(
+        "source must be one that is installed, got 'world'. The MuJoCo world belongs to the "
+        "training code: write a scene folder with it and use source:=scene path:=FOLDER."
+    )
+
+
+_SOURCES: dict[str, Callable[[CameraParameters], Iterator[Picture]]] = {
+    "scene": _read_scene,
+    "image": _read_single,
+    "folder": _read_folder,
+    "video": _read_video,
+    "world": _read_world,
+}
+
+
+def open_source(parameters: CameraParameters) -> Iterator[Picture]:
+    """Read pictures, one after the other, each when it is asked for.
+
+    Args:
+        parameters: Of camera_node.
+
+    Returns:
+        The pictures, once through; a single one for a scene or an image.
+
+    Raises:
+        InputError: On the first use or later, if a file is missing or unusable.
+    """
+    return _SOURCES[parameters.source](parameters)
