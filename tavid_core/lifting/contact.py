@@ -18,6 +18,7 @@ from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
 from tavid_core.lifting.target import TargetTrack, track_target
 
 __all__ = [
+    "TOUCH_SCORE",
     "ContactInterval",
     "InstanceTouch",
     "find_contact",
@@ -151,7 +152,11 @@ def find_contact(
 
 
 def find_hand_contact(
-    keypoints: Keypoints, track: TargetTrack, mask: NDArray[np.bool_]
+    keypoints: Keypoints,
+    track: TargetTrack,
+    mask: NDArray[np.bool_],
+    *,
+    hand_names: Sequence[str] = HAND_NAMES,
 ) -> ContactInterval:
     """Find the hand that touches an object, if any does.
 
@@ -159,6 +164,7 @@ def find_hand_contact(
         keypoints: Of the actor, rollout pixels.
         track: Where the object is in every frame.
         mask: The object in frame 0, bool (h, w), rollout pixels.
+        hand_names: The hands to consider.
 
     Returns:
         The contact of the surer hand.
@@ -166,9 +172,9 @@ def find_hand_contact(
     reach = _reach_px(keypoints, track.side_px)
     contacts = [
         find_contact(*keypoints.track(name), track, mask, hand=name, reach_px=reach)
-        for name in HAND_NAMES
+        for name in hand_names
     ]
-    return max(contacts, key=lambda contact: contact.confidence)
+    return max(contacts, key=lambda contact: contact.confidence, default=ContactInterval())
 
 
 def rank_instances(

@@ -1,0 +1,110 @@
+"""How far each channel of a motion can be trusted, and why not further."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tavid_core.lifting.body import MIN_POINT_CONFIDENCE, mean_confidence
+from tavid_core.lifting.contact import ContactInterval
+from tavid_core.lifting.depth import SceneDepth
+from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
+from tavid_core.lifting.target import TargetTrack
+from tavid_core.types import CameraIntrinsics, PointTrack
+
+__all__ = ["LOW_CONFIDENCE", "Channels", "judge_channels"]
+
+# Below this a channel carries a reason.
+LOW_CONFIDENCE = 0.5
+# Target and surroundings closer in colour than this (CIELAB) are hard to tell apart for anyone.
+CLEAR_CONTRAST_LAB = 20.0
+# Between two frames a hand does not cross this share of the picture.
+MAX_STEP_SHARE = 0.25
+
+
+@dataclasses.dataclass(frozen=True)
+class Channels:
+    """Confidence per channel and reasons for the low ones.
+
+    Args:
+        confidence: "actor", "hands", "target", "contact", "scale", each 0..1.
+        reasons: For every channel below `LOW_CONFIDENCE`, one sentence.
+    """
+
+    confidence: dict[str, float]
+    reasons: dict[str, str]
+
+
+def judge_channels(
+    keypoints: Keypoints,
+    hands: tuple[PointTrack, ...],
+    track: TargetTrack,
+    interval: ContactInterval,
+    scene: SceneDepth,
+    intrinsics: CameraIntrinsics,
+) -> Channels:
+    """Judge a lifted motion.
+
+    Args:
+        keypoints: Of the actor.
+        hands: The lifted hands; empty when none was sure enough.
+        track: Of the target.
+        interval: The contact found in the picture.
+        scene: Where metres come from.
+        intrinsics: Of the caller's image.
+
+    Returns:
+        One confidence per channel, with a reason where it is low.
+    """
+    judged = {
+        "actor": _judge_actor(keypoints),
+        "hands": _judge_hands(hands, intrinsics),
+        "target": _judge_target(track),
+        "contact": (interval.confidence, interval.reason or "hand and target do not go together"),
+        "scale": (scene.confidence, scene.reason),
+    }
+    if not hands:
+        judged["contact"] = (0.0, "without a hand there is no contact")
+    elif interval.start_frame is None:
+        judged["contact"] = (0.0, interval.reason or "no hand touches the target")
+    confidence = {name: float(np.clip(value, 0, 1)) for name, (value, _) in judged.items()}
+    reasons = {
+        name: reason for name, (_, reason) in judged.items() if confidence[name] < LOW_CONFIDENCE
+    }
+    return Channels(confidence=confidence, reasons=reasons)
+
+
+def _judge_actor(keypoints: Keypoints) -> tuple[float, str]:
+    sureness = max(mean_confidence(keypoints, name) for name in HAND_NAMES)
+    if sureness < MIN_POINT_CONFIDENCE:
+        return sureness, (
+            f"no hand of an actor is seen (best detection {sureness:.2f}, "
+            f"{MIN_POINT_CONFIDENCE} needed)"
+        )
+    return sureness, f"the actor's hands are seen with only {sureness:.2f} confidence"
+
+
+def _judge_hands(hands: tuple[PointTrack, ...], intrinsics: CameraIntrinsics) -> tuple[float, str]:
+    if not hands:
+        return 0.0, "no hand was found"
+    surest = max(hands, key=lambda hand: float(hand.confidence.mean()))
+    value = float(surest.confidence.mean())
+    steps = np.linalg.norm(np.diff(surest.pixels, axis=0), axis=-1)
+    if np.nanmax(np.append(steps, 0.0)) > MAX_STEP_SHARE * intrinsics.width:
+        return 0.5 * value, "the hand jumps from frame to frame, so the detection is doubtful"
+    return value, "the hands are hidden or unsure in many frames, or their depth is not measured"
+
+
+def _judge_target(track: TargetTrack) -> tuple[float, str]:
+    clearness = min(1.0, track.contrast_lab / CLEAR_CONTRAST_LAB)
+    value = float(track.confidence.mean()) * clearness
+    num_lost = int((track.confidence < MIN_POINT_CONFIDENCE).sum())
+    if clearness < LOW_CONFIDENCE:
+        return value, "the target looks like what is around it"
+    if num_lost:
+        return (
+            value,
+            f"the target is hidden or lost in {num_lost} of {len(track.confidence)} frames",
+        )
+    return value, "the target changes its look"
