@@ -5,7 +5,10 @@ import dataclasses
 import cv2
 import numpy as np
 
+from tavid_core.frame_fit import FrameFit
 from tavid_core.lifting.keypoints import Keypoints
+from tavid_core.lifting.lift import lift
+from tavid_core.types import CameraIntrinsics, InteractionPlan, PlanRequest, Rollout
 
 WALL, TABLE, DISC, SKIN = (150, 150, 165), (120, 85, 60), (30, 90, 200), (225, 175, 145)
 START_FRAME, CONTACT_FRAME = 2, 8
@@ -81,3 +84,29 @@ def _draw(height, width, radius, objects, hand):
 def _disc(frame, center, radius, color):
     at = tuple(round(float(c) * 16) for c in center)
     cv2.circle(frame, at, round(radius * 16), color, -1, cv2.LINE_AA, shift=4)
+
+
+def draw_plan(hand_confidence=0.9, prompt="A person lifts the middle disc.", **changes):
+    """Lift a drawn clip into a whole plan, with depth and a known camera."""
+    clip = draw_reach(1)
+    request = PlanRequest(
+        image=clip.frames[0],
+        target_mask=clip.masks[1],
+        prompt=prompt,
+        seed=7,
+        **{
+            "depth_m": np.full((64, 96), 1.1, dtype=np.float32),
+            "intrinsics": CameraIntrinsics(fx=90, fy=90, cx=47.5, cy=31.5, width=96, height=64),
+        }
+        | changes,
+    )
+    attention_map = np.linspace(0, 1, 96, dtype=np.float32).reshape(8, 12)
+    rollout = Rollout(frames=clip.frames, fps=8.0, attention_map=attention_map)
+    fit = FrameFit((64, 96), (64, 96))
+    return InteractionPlan(
+        request=request,
+        rollout=rollout,
+        motion=lift(rollout, request, clip.keypoints(hand_confidence), fit=fit),
+        provenance={"model": "mini", "model_sha256": "0" * 64, "versions": {"torch": "2"}},
+        planning_time_sec=3.25,
+    )
