@@ -241,6 +241,17 @@ def test_compiled_checkpointed_model_with_lora_gives_the_same_gradients():
     assert (results[0] - results[1]).abs().max() < 1e-6 < results[0].abs().max()
 
 
+def test_autocast_keeps_the_map_to_half_precision():
+    transformer, inputs = tiny.make_transformer(), make_inputs()
+    expected = reference_maps(transformer, inputs, [5, 9])[1]
+    install_processors(transformer, [1])
+    recorder = AttentionRecorder(token_index=[5, 9], grid_hw=GRID)
+    with torch.autocast("cpu", torch.bfloat16):
+        transformer(**inputs, attention_kwargs={"recorder": recorder})
+    assert recorder.maps[1].dtype == torch.float32
+    assert (recorder.maps[1] / expected - 1).abs().max() < 5e-2
+
+
 def test_installing_again_moves_the_blocks_and_adds_no_second_hook():
     transformer, inputs = tiny.make_transformer(), make_inputs()
     install_processors(transformer, [0])
