@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional
@@ -47,10 +48,11 @@ class HeatmapNetwork(nn.Module):
 
     def __init__(self, num_keypoints: int, width: int = 24) -> None:
         super().__init__()
-        self.half = nn.Sequential(_block(3, width), _block(width, width, stride=2))
-        self.quarter = _block(width, 2 * width, stride=2)
+        # Not `half`: nn.Module has a method of that name.
+        self.half_level = nn.Sequential(_block(3, width), _block(width, width, stride=2))
+        self.quarter_level = _block(width, 2 * width, stride=2)
         # The context decides which arm is which: the eighth level sees the whole picture.
-        self.eighth = nn.Sequential(
+        self.eighth_level = nn.Sequential(
             _block(2 * width, 3 * width, stride=2),
             _block(3 * width, 3 * width, dilation=2),
             _block(3 * width, 3 * width, dilation=3),
@@ -68,9 +70,9 @@ class HeatmapNetwork(nn.Module):
         Returns:
             Logits (B, K, h, w).
         """
-        half = self.half(images_BCHW)
-        quarter = self.quarter(half)
-        eighth = functional.interpolate(self.eighth(quarter), scale_factor=2.0)
+        half = self.half_level(images_BCHW)
+        quarter = self.quarter_level(half)
+        eighth = functional.interpolate(self.eighth_level(quarter), scale_factor=2.0)
         quarter = self.up_quarter(torch.cat([quarter, eighth], dim=1))
         quarter = functional.interpolate(quarter, scale_factor=2.0)
         return self.head(self.up_half(torch.cat([half, quarter], dim=1)))
@@ -107,7 +109,14 @@ class HeatmapDetector:
             names = tuple(str(name) for name in meta["names"])
             network = HeatmapNetwork(len(names), int(meta["width"]))
             network.load_state_dict(tensors)
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:
             reason = str(error).splitlines()[0]
             raise WeightsError(
                 f"{path.name} must hold the keypoint network, got: {reason}. Install tavid again, "
@@ -155,7 +164,7 @@ class HeatmapDetector:
 
 def _peaks(heatmaps_TKhw: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Find maxima, refined by the centre of mass of the 3 x 3 cells around them."""
-    num_frames, num_keypoints, height, width = heatmaps_TKhw.shape
+    num_frames, num_keypoints, _, width = heatmaps_TKhw.shape
     best = heatmaps_TKhw.reshape(num_frames, num_keypoints, -1).argmax(-1)
     rows, columns = np.divmod(best, width)
     padded = np.pad(heatmaps_TKhw, ((0, 0), (0, 0), (1, 1), (1, 1)))

@@ -1,0 +1,95 @@
+"""The making of the mini model, a step or two of each part, from clips to an exported folder."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from tavid_core.lifting.detector import HeatmapDetector
+from tavid_core.planner import InteractionPlanner
+from tavid_core.types import PlanRequest
+from tests.tiny import make_image, make_mask
+from training import export, pretrain, pretrain_keypoints, pretrain_vae
+from training.clips import METADATA_NAME, ClipRecord, write_frames
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    clips, lines = folder / "clips", []
+    for part in ("clips", "masks"):
+        (clips / part).mkdir(parents=True)
+    for index in range(2):
+        import cv2
+
+        frames = np.stack([make_image(20 * index + t, 64, 96) for t in range(17)])
+        write_frames(clips / f"clips/{index}.mp4", frames, 8.0)
+        cv2.imwrite(str(clips / f"masks/{index}.png"), make_mask(64, 96).astype(np.uint8) * 255)
+        record = ClipRecord(
+            file_name=f"clips/{index}.mp4",
+            text="A person lifts the red mug.",
+            fps=8.0,
+            mask_file=f"masks/{index}.png",
+            source="test",
+            licence="CC0-1.0",
+        )
+        lines.append(record.to_json())
+    (clips / METADATA_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    common = ["--clips", str(clips), "--out", str(folder)]
+    assert pretrain_vae.main([*common, "--steps", "2"]) == 0
+    latents_of = (folder / "vae" / "config.json").read_text()
+    assert pretrain.main([*common, "--steps", "2", "--batch-size", "2"]) == 0
+    assert pretrain_vae.main([*common, "--steps", "2", "--decoder-only"]) == 0
+    assert (
+        json.loads((folder / "vae" / "config.json").read_text())["scaling_factor"]
+        == (json.loads(latents_of)["scaling_factor"])
+    )
+    return folder
+
+
+def test_the_decoder_alone_leaves_the_latents_as_they_were(run):
+    # pretrain would refuse a cache made by another encoder.
+    assert (run / "latents.safetensors").is_file()
+    common = ["--clips", str(run / "clips"), "--out", str(run)]
+    assert pretrain.main([*common, "--steps", "2", "--batch-size", "2"]) == 0
+
+
+def test_the_export_is_a_model_that_the_planner_loads(run, tmp_path):
+    assert export.main(["--run", str(run), "--assets", str(tmp_path), "--steps", "2"]) == 0
+    planner = InteractionPlanner.from_pretrained(tmp_path / "mini", adapter=None)
+    request = PlanRequest(
+        image=make_image(0, 64, 96), target_mask=make_mask(64, 96), prompt="A person lifts it."
+    )
+    rollout = planner.imagine(request)
+    assert rollout.frames.shape == (17, 64, 96, 3)
+    assert rollout.fps == 8.0
+
+
+def test_heatmaps_have_their_peak_at_the_joint_and_none_for_nobody():
+    pixels = torch.full((1, 2, 2), float("nan"))
+    pixels[0, 0] = torch.tensor([31.0, 20.0])
+    maps = pretrain_keypoints.heatmaps(pixels)
+    assert maps[0, 1].max() == 0
+    row, column = divmod(int(maps[0, 0].argmax()), maps.shape[-1])
+    assert abs((column + 0.5) * 2 - 0.5 - 31) <= 1
+    assert abs((row + 0.5) * 2 - 0.5 - 20) <= 1
+
+
+def test_a_detector_learns_and_survives_its_file(tmp_path):
+    from training.trainer import LoopConfig
+
+    rng = np.random.default_rng(0)
+    frames = np.full((24, 64, 96, 3), 90, np.uint8)
+    pixels = np.full((24, 7, 2), np.nan, np.float32)
+    for index in range(24):
+        x, y = int(rng.integers(8, 88)), int(rng.integers(8, 56))
+        frames[index, y - 3 : y + 4, x - 3 : x + 4] = (250, 200, 160)
+        pixels[index, 5] = (x, y)
+    loop = LoopConfig(num_steps=90, learning_rate=4e-3, warmup_steps=5, ema_decay=0.0)
+    detector = pretrain_keypoints.train_detector(frames, pixels, loop, tmp_path / "run")
+    detector.save(tmp_path / "detector.safetensors")
+    found = HeatmapDetector.from_pretrained(tmp_path / "detector.safetensors")(frames)
+    hand, confidence = found.track("left_hand")
+    assert np.median(np.linalg.norm(hand - pixels[:, 5], axis=1)) < 3.0
+    assert np.median(confidence) > 2 * np.median(found.track("head")[1])
