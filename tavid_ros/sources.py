@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +27,9 @@ __all__ = ["Picture", "find_scene", "list_scenes", "open_source", "read_image", 
 _SCENES = Path(tavid_core.__file__).parent / "assets" / "scenes"
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _MILLIMETRES_PER_METRE = 1000.0
+# Beyond every training, validation and held-out scene.
+_FIRST_WORLD_SEED = 50_000_000
+_NUM_WORLD_SCENES = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -232,11 +238,30 @@ def _read_video(parameters: CameraParameters) -> Iterator[Picture]:
         raise InputError(f"path must be a video file, got {error}: {path}. Check it.") from error
 
 
-def _read_world(_parameters: CameraParameters) -> Iterator[Picture]:
-    raise InputError(
-        "source must be one that is installed, got 'world'. The MuJoCo world belongs to the "
-        "training code: write a scene folder with it and use source:=scene path:=FOLDER."
-    )
+def _read_world(parameters: CameraParameters) -> Iterator[Picture]:
+    """Draw one scene after another of the mini world, each in a process of its own.
+
+    The world belongs to the training code, which the nodes do not import and which is not
+    installed: this source works from a checkout.
+    """
+    first_seed = int(parameters.path) if parameters.path.isdecimal() else _FIRST_WORLD_SEED
+    for seed in range(first_seed, first_seed + _NUM_WORLD_SCENES):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "training.sources.sim.export_scenes"]
+            drawn = subprocess.run(
+                [*command, "--seed", str(seed), "--out", folder],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=120.0,
+            )
+            if drawn.returncode != 0:
+                reason = (drawn.stderr.strip().splitlines() or ["no reason given"])[-1]
+                raise InputError(
+                    "source must be one that runs here, got 'world', which said: "
+                    f"{reason}. Start from a checkout with the extra 'train' and libosmesa6."
+                )
+            yield from _read_scene(dataclasses.replace(parameters, path=folder))
 
 
 _SOURCES: dict[str, Callable[[CameraParameters], Iterator[Picture]]] = {

@@ -61,8 +61,9 @@ def reconstruct(vae: AutoencoderKLCogVideoX, clips: NDArray[np.uint8]) -> NDArra
     """
     output = np.empty_like(clips)
     for index, clip in enumerate(tqdm(clips, desc="VAE", unit="clip")):
-        latent = vae.encode(frames_to_tensor(torch.from_numpy(clip[None]))).latent_dist.mean
-        video = vae.decode(latent).sample[0].permute(1, 2, 3, 0)
+        with torch.autocast("cpu", torch.bfloat16):
+            latent = vae.encode(frames_to_tensor(torch.from_numpy(clip[None]))).latent_dist.mean
+            video = vae.decode(latent).sample[0].permute(1, 2, 3, 0).float()
         output[index] = ((video + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
     return output
 

@@ -64,10 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
         prog="python -m training.sources.sim.export_scenes", description=__doc__
     )
     parser.add_argument("--out", type=Path, default=SCENES_FOLDER)
+    parser.add_argument("--seed", type=int, help="write the one scene of this seed instead")
     parser.add_argument("--width", type=int, default=480)
     parser.add_argument("--height", type=int, default=320)
     options = parser.parse_args(arguments)
     with SceneRenderer(options.width, options.height) as renderer:
+        if options.seed is not None:
+            write_scene(renderer.render(sample_scene(options.seed), num_frames=11), options.out)
+            return 0
         for name, first_seed in SCENE_SEEDS.items():
             kind = {"mugs": "mug", "bottles": "bottle", "boxes": "box"}[name.split("_")[1]]
             seed = _first_of_kind(first_seed, kind)
