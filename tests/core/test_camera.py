@@ -50,6 +50,7 @@ def test_one_depth_serves_many_pixels():
     np.testing.assert_allclose(points, [[0, 0, 2], [2, 0, 2]])
 
 
+@settings(deadline=None)
 @given(
     column=st.floats(-500, 500),
     row=st.floats(-500, 500),
@@ -62,6 +63,7 @@ def test_project_undoes_unproject(column, row, depth_m, focal):
     np.testing.assert_allclose(pixels, [column, row], rtol=1e-9, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(x=st.floats(-10, 10), y=st.floats(-10, 10), z=st.floats(0.01, 50), scale=st.integers(1, 7))
 def test_scaled_intrinsics_see_the_same_point_at_the_scaled_pixel(x, y, z, scale):
     scaled = scale_intrinsics(CAMERA, (64 * scale, 96 * scale))
@@ -101,6 +103,7 @@ def test_wrong_last_axis_is_refused(shape):
         project(np.zeros(shape), CAMERA)
 
 
+@settings(deadline=None)
 @given(
     fx=st.floats(1e-3, 1e5),
     cy=st.floats(-1e4, 1e4),
@@ -163,7 +166,7 @@ JSON_VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(deadline=None)
 @given(document=JSON_VALUES)
 def test_any_json_gives_intrinsics_or_a_typed_error(document):
     try:
@@ -174,6 +177,7 @@ def test_any_json_gives_intrinsics_or_a_typed_error(document):
     assert camera.fx > 0
 
 
+@settings(deadline=None)
 @given(text=st.text(max_size=60))
 def test_any_text_gives_intrinsics_or_a_typed_error(text):
     with pytest.raises(InputError):

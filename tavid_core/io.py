@@ -1,0 +1,274 @@
+"""Plans on disk: one folder each, written at once or not at all, read back exactly.
+
+`docs/plan_files.md` describes every file. Nothing here runs code that a file brings along.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tavid_core.errors import InputError
+from tavid_core.page import render_page
+from tavid_core.plan_json import (
+    contact_from_json,
+    parse_plan_json,
+    plan_to_json,
+    read_field,
+    request_fields_from_json,
+)
+from tavid_core.types import (
+    InteractionMotion,
+    InteractionPlan,
+    PlanRequest,
+    PointTrack,
+    Rollout,
+)
+from tavid_core.video import encode_mp4, enlarge
+from tavid_core.visualize import draw_overlay
+
+__all__ = ["PLAN_FILES", "load_plan", "save_plan"]
+
+PLAN_FILES = (
+    "plan.json",
+    "plan.html",
+    "rollout.mp4",
+    "overlay.png",
+    "motion.npz",
+    "rollout.npz",
+    "request.npz",
+)
+OVERLAY_HEIGHT_PX = 480
+MAX_JSON_BYTES = 64 << 20
+_TRACK_ARRAYS = ("pixels", "positions_camera_m", "confidence")
+
+
+def save_plan(plan: InteractionPlan, folder: str | Path) -> None:
+    """Write a plan as a folder.
+
+    A reader never sees half a plan: the files are written next to the folder and moved there
+    together. A plan that is already there is replaced; any other folder or file is left alone.
+
+    Args:
+        plan: What to write.
+        folder: Where; its parent must exist.
+
+    Raises:
+        InputError: If something else is there, or the parent is missing.
+        OSError: If the disk refuses.
+    """
+    folder = Path(folder).expanduser().absolute()
+    _check_free(folder)
+    partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
+    partial.mkdir()
+    try:
+        _write_files(plan, partial)
+        _move_into_place(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def load_plan(folder: str | Path) -> InteractionPlan:
+    """Read a plan back; every array is bit for bit what was saved.
+
+    Args:
+        folder: As given to `save_plan`.
+
+    Returns:
+        The plan.
+
+    Raises:
+        InputError: If the folder is no plan, or a file is missing or damaged; the message names it.
+    """
+    folder = Path(folder).expanduser()
+    document = parse_plan_json(_read_text(folder / "plan.json"))
+    try:
+        rollout_arrays = _read_arrays(folder / "rollout.npz")
+        rollout = Rollout(
+            frames=_array(rollout_arrays, "frames", np.uint8),
+            fps=read_field(document, "rollout.fps", float),
+            attention_map=_optional_array(rollout_arrays, "attention_map", np.float32),
+        )
+        return InteractionPlan(
+            request=_load_request(folder, document),
+            rollout=rollout,
+            motion=_load_motion(folder, document, len(rollout.frames)),
+            provenance=read_field(document, "provenance", dict),
+            planning_time_sec=read_field(document, "planning_time_sec", float),
+        )
+    except InputError as error:
+        raise InputError(f"plan folder {folder} must be whole: {error}") from error
+
+
+def _write_files(plan: InteractionPlan, folder: Path) -> None:
+    request, rollout = plan.request, plan.rollout
+    document = json.dumps(plan_to_json(plan), allow_nan=False, ensure_ascii=False, indent=1)
+    (folder / "plan.json").write_text(document + "\n", encoding="utf-8")
+    (folder / "plan.html").write_text(render_page(plan), encoding="utf-8")
+    (folder / "rollout.mp4").write_bytes(encode_mp4(rollout))
+    (folder / "overlay.png").write_bytes(_overlay_png(plan))
+    depth_m = None if request.depth_m is None else request.depth_m.astype(np.float32)
+    optional = {"depth_m": depth_m, "actor_mask": request.actor_mask}
+    np.savez_compressed(
+        folder / "request.npz",
+        image=request.image,
+        target_mask=request.target_mask,
+        **{name: array for name, array in optional.items() if array is not None},
+    )
+    attention = {} if rollout.attention_map is None else {"attention_map": rollout.attention_map}
+    np.savez_compressed(folder / "rollout.npz", frames=rollout.frames, **attention)
+    np.savez_compressed(folder / "motion.npz", **_motion_arrays(plan))
+
+
+def _overlay_png(plan: InteractionPlan) -> bytes:
+    image = enlarge(plan.request.image, OVERLAY_HEIGHT_PX)
+    mask = plan.request.target_mask.astype(np.uint8)
+    mask = cv2.resize(mask, image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    overlay = draw_overlay(image, mask, plan.rollout.attention_map)
+    is_encoded, png = cv2.imencode(".png", overlay[..., ::-1])
+    assert is_encoded
+    return png.tobytes()
+
+
+def _motion_arrays(plan: InteractionPlan) -> dict[str, NDArray[Any]]:
+    motion = plan.motion
+    arrays: dict[str, NDArray[Any]] = {
+        "time_sec": np.arange(motion.num_frames) / plan.rollout.fps,
+        "target_quaternions_xyzw": motion.target_quaternions_xyzw,
+    }
+    for track in (*motion.hands, *motion.body, motion.target):
+        for part in _TRACK_ARRAYS:
+            arrays[f"{track.name}.{part}"] = getattr(track, part)
+    return arrays
+
+
+def _check_free(folder: Path) -> None:
+    if not folder.parent.is_dir():
+        raise InputError(
+            f"folder must be in an existing directory, got {folder}. Create {folder.parent} first."
+        )
+    if not folder.exists() and not folder.is_symlink():
+        return
+    is_folder = folder.is_dir() and not folder.is_symlink()
+    if is_folder and ((folder / "plan.json").is_file() or not any(folder.iterdir())):
+        return
+    raise InputError(
+        f"folder must be new, empty, or an earlier plan, got {folder} with something else in it. "
+        "Choose another name."
+    )
+
+
+def _move_into_place(partial: Path, folder: Path) -> None:
+    if not folder.exists():
+        partial.rename(folder)
+        return
+    old = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.old")
+    folder.rename(old)
+    try:
+        partial.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_JSON_BYTES:
+            raise InputError(
+                f"{path} must be at most {MAX_JSON_BYTES} bytes, got {path.stat().st_size}. "
+                "Make the plan again."
+            )
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"plan folder must hold a readable {path.name}, got {error}. Check the path."
+        ) from error
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    # A damaged npz may fail as a file, as a zip, or as an array header.
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError) as error:
+        raise InputError(
+            f"{path.name} must be an npz file of plain arrays, got {error}. Make the plan again."
+        ) from error
+
+
+def _array(arrays: dict[str, NDArray[Any]], name: str, dtype: type) -> NDArray[Any]:
+    array = arrays.get(name)
+    if array is None or array.dtype != dtype:
+        got = "none" if array is None else str(array.dtype)
+        raise InputError(f"array {name} must be {np.dtype(dtype)}, got {got}. Make the plan again.")
+    return array
+
+
+def _optional_array(arrays: dict[str, NDArray[Any]], name: str, dtype: type) -> NDArray[Any] | None:
+    return _array(arrays, name, dtype) if name in arrays else None
+
+
+def _load_request(folder: Path, document: dict[str, Any]) -> PlanRequest:
+    arrays = _read_arrays(folder / "request.npz")
+    return PlanRequest(
+        image=_array(arrays, "image", np.uint8),
+        target_mask=_array(arrays, "target_mask", np.bool_),
+        actor_mask=_optional_array(arrays, "actor_mask", np.bool_),
+        depth_m=_optional_array(arrays, "depth_m", np.float32),
+        **request_fields_from_json(document),
+    )
+
+
+def _load_motion(folder: Path, document: dict[str, Any], num_frames: int) -> InteractionMotion:
+    arrays = _read_arrays(folder / "motion.npz")
+    hands = _load_tracks(arrays, document, "motion.hands", num_frames)
+    quaternions = _array(arrays, "target_quaternions_xyzw", np.float32)
+    if quaternions.shape != (num_frames, 4):
+        raise InputError(
+            f"target_quaternions_xyzw must have shape ({num_frames}, 4), got {quaternions.shape}. "
+            "Make the plan again."
+        )
+    channels = read_field(document, "motion.confidence", dict)
+    reasons = read_field(document, "motion.reasons", dict)
+    return InteractionMotion(
+        hands=hands,
+        body=_load_tracks(arrays, document, "motion.body", num_frames),
+        target=_load_track(arrays, "target", num_frames),
+        target_quaternions_xyzw=quaternions,
+        target_dof=read_field(document, "motion.target_dof", int),
+        contact=contact_from_json(document, num_frames, tuple(track.name for track in hands)),
+        scale_source=read_field(document, "motion.scale_source", str),
+        confidence={
+            name: read_field(channels, name, float) for name in channels if "." not in name
+        },
+        reasons={name: read_field(reasons, name, str) for name in reasons if "." not in name},
+    )
+
+
+def _load_tracks(
+    arrays: dict[str, NDArray[Any]], document: dict[str, Any], key: str, num_frames: int
+) -> tuple[PointTrack, ...]:
+    tracks = read_field(document, key, list)
+    names = [track.get("name") if isinstance(track, dict) else None for track in tracks]
+    if not all(isinstance(name, str) for name in names):
+        raise InputError(f"plan.json's {key} must name every track, got {str(names)[:80]}.")
+    return tuple(_load_track(arrays, name, num_frames) for name in names)
+
+
+def _load_track(arrays: dict[str, NDArray[Any]], name: str, num_frames: int) -> PointTrack:
+    parts = {part: _array(arrays, f"{name}.{part}", np.float32) for part in _TRACK_ARRAYS}
+    if parts["confidence"].shape != (num_frames,):
+        raise InputError(
+            f"track {name} must have {num_frames} frames, got {parts['confidence'].shape}. "
+            "Make the plan again."
+        )
+    return PointTrack(name=name, **parts)

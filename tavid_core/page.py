@@ -1,0 +1,150 @@
+"""plan.html: one self-contained page with the video, the 3D motion, and how far to trust them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tavid_core.camera import intrinsics_from_field_of_view, intrinsics_to_json, unproject
+from tavid_core.frame_fit import FrameFit
+from tavid_core.plan_json import plan_to_json
+from tavid_core.summary import describe_outcome, rate_outcome
+from tavid_core.types import InteractionPlan
+from tavid_core.video import encode_mp4, enlarge
+from tavid_core.visualize import TRACK_COLORS, draw_overlay
+
+__all__ = ["render_page"]
+
+ASSETS = Path(__file__).parent / "assets" / "page"
+PICTURE_HEIGHT_PX = 320
+MAX_PICTURE_HEIGHT_PX = 720
+MAX_CLOUD_POINTS = 5000
+MAX_CLOUD_DEPTH_M = 8.0
+
+
+def render_page(plan: InteractionPlan) -> str:
+    """Make the page of a plan.
+
+    It loads nothing from anywhere: pictures, video, numbers and scripts are inside. Text of users
+    is escaped wherever it stands.
+
+    Args:
+        plan: What to show.
+
+    Returns:
+        An HTML document.
+    """
+    request, rollout = plan.request, plan.rollout
+    verdict = describe_outcome(plan)
+    num_frames, fps = len(rollout.frames), rollout.fps
+    facts = (
+        f"{num_frames} frames at {fps:g} fps, {num_frames / fps:.1f} s, "
+        f"planned in {plan.planning_time_sec:.1f} s"
+    )
+    parts = {
+        "TITLE": html.escape(f"{verdict} - tavid"),
+        "PROMPT": html.escape(request.prompt),
+        "VERDICT": html.escape(verdict[0].upper() + verdict[1:]),
+        "VERDICT_CLASS": rate_outcome(plan),
+        "FACTS": html.escape(facts),
+        "VIDEO": base64.b64encode(encode_mp4(rollout)).decode("ascii"),
+        "MASK_IMAGE": _picture(plan, None),
+        "ATTENTION_FIGURE": _attention_figure(plan),
+        "DATA": _embed_json(_page_data(plan)),
+        "STYLE": _asset("page.css"),
+        "SCENE_SCRIPT": _asset("scene.js"),
+        "PAGE_SCRIPT": _asset("page.js"),
+    }
+    # One pass: what is filled in is never searched for further marks.
+    return re.sub(r"@@([A-Z_]+)@@", lambda mark: parts[mark.group(1)], _asset("page.html"))
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _embed_json(document: dict[str, Any]) -> str:
+    """Write JSON that cannot end the script element it stands in, whatever text it holds."""
+    text = json.dumps(document, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _page_data(plan: InteractionPlan) -> dict[str, Any]:
+    request = plan.request
+    height, width = request.image.shape[:2]
+    camera = request.intrinsics or intrinsics_from_field_of_view(width, height)
+    fit = FrameFit((height, width), plan.rollout.frames.shape[1:3])
+    return {
+        **plan_to_json(plan),
+        "camera": intrinsics_to_json(camera),
+        "window": list(fit.window),
+        "colors": {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in TRACK_COLORS.items()},
+        "cloud": _cloud(plan),
+    }
+
+
+def _cloud(plan: InteractionPlan) -> dict[str, Any] | None:
+    """Thin the depth map of frame 0 to coloured points, int16 millimetres."""
+    request = plan.request
+    if request.depth_m is None:
+        return None
+    height, width = request.image.shape[:2]
+    camera = request.intrinsics or intrinsics_from_field_of_view(width, height)
+    step = max(1, int(np.ceil(np.sqrt(height * width / MAX_CLOUD_POINTS))))
+    rows, columns = (
+        grid.ravel() for grid in np.mgrid[step // 2 : height : step, step // 2 : width : step]
+    )
+    depth_m = request.depth_m[rows, columns].astype(np.float64)
+    points_m = unproject(np.stack([columns, rows], axis=-1), depth_m, camera)
+    kept = np.isfinite(points_m).all(axis=-1) & (np.abs(points_m) < MAX_CLOUD_DEPTH_M).all(axis=-1)
+    if not kept.any():
+        return None
+    points_mm = (points_m[kept] * 1000).round().astype("<i2")
+    colors = request.image[rows, columns][kept]
+    return {
+        "points_mm": base64.b64encode(points_mm.tobytes()).decode("ascii"),
+        "colors": base64.b64encode(np.ascontiguousarray(colors).tobytes()).decode("ascii"),
+        "size_m": float(np.median(depth_m[kept]) * step / camera.fx),
+    }
+
+
+def _attention_figure(plan: InteractionPlan) -> str:
+    attention_map = plan.rollout.attention_map
+    if attention_map is None:
+        return ""
+    picture = _picture(plan, attention_map)
+    return (
+        f'<figure><img alt="Where the target token looked" src="{picture}">'
+        "<figcaption>Attention of the target token</figcaption></figure>"
+    )
+
+
+def _picture(plan: InteractionPlan, attention_map: NDArray[np.float32] | None) -> str:
+    """Draw mask or attention on the input, as a data URI."""
+    image, mask = _fit_for_page(plan.request.image, plan.request.target_mask)
+    overlay = draw_overlay(image, mask, attention_map)
+    is_encoded, jpeg = cv2.imencode(".jpg", overlay[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 92])
+    assert is_encoded
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg.tobytes()).decode("ascii")
+
+
+def _fit_for_page(
+    image: NDArray[np.uint8], mask: NDArray[np.bool_]
+) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    shown = enlarge(image, PICTURE_HEIGHT_PX)
+    if shown.shape[0] > MAX_PICTURE_HEIGHT_PX:
+        width = max(1, round(shown.shape[1] * MAX_PICTURE_HEIGHT_PX / shown.shape[0]))
+        size_wh = (width, MAX_PICTURE_HEIGHT_PX)
+        shown = cv2.resize(shown, size_wh, interpolation=cv2.INTER_AREA)
+    shown_mask = cv2.resize(
+        mask.astype(np.uint8), shown.shape[1::-1], interpolation=cv2.INTER_NEAREST
+    )
+    return shown, shown_mask > 0
