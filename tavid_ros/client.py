@@ -20,7 +20,6 @@ from urllib.parse import unquote, urlparse
 import numpy as np
 from action_msgs.msg import GoalStatus
 from numpy.typing import NDArray
-from rclpy.action import ActionClient
 from rclpy.action.client import ClientGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import SingleThreadedExecutor
@@ -34,6 +33,7 @@ from tavid_core.errors import CanceledError, ErrorCode, TavidError
 from tavid_core.io import load_plan
 from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 from tavid_ros import conversions
+from tavid_ros.action_client import SafeActionClient
 
 __all__ = [
     "PlanClient",
@@ -134,7 +134,7 @@ class PlanClient:
     ) -> None:
         self._node = node
         group = ReentrantCallbackGroup()
-        self._client = ActionClient(node, PlanInteraction, action_name, callback_group=group)
+        self._client = SafeActionClient(node, PlanInteraction, action_name, callback_group=group)
         self._subscription = node.create_subscription(
             UInt64,
             f"{planner_name}/heartbeat",

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.camera import intrinsics_from_field_of_view, unproject
-from tavid_core.errors import CanceledError, NonFiniteError
+from tavid_core.errors import CanceledError, NonFiniteError, WeightsError
 from tavid_core.types import (
     Contact,
     InteractionMotion,
@@ -48,6 +48,23 @@ class FakePlanner:
     def __init__(self, *, step_sec: float = 0.05, num_steps: int = 8) -> None:
         self._step_sec = step_sec
         self._num_steps = num_steps
+
+    @classmethod
+    def from_pretrained(cls, model: str) -> FakePlanner:
+        """Pretend to load a model.
+
+        Args:
+            model: Any name but "missing".
+
+        Returns:
+            The planner.
+
+        Raises:
+            WeightsError: For "missing".
+        """
+        if model == "missing":
+            raise WeightsError("model must be there, got 'missing'. This is pretended.")
+        return cls()
 
     def plan(
         self,

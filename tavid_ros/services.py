@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from action_msgs.srv import CancelGoal
-from rclpy.action import ActionClient
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from std_srvs.srv import Trigger
 from tavid.action import PlanInteraction
+
+from tavid_ros.action_client import SafeActionClient
 
 __all__ = ["TriggerServices"]
 
@@ -36,7 +37,7 @@ class TriggerServices:
     ) -> None:
         self._node = node
         self._explain_refusal = explain_refusal
-        self._client = ActionClient(
+        self._client = SafeActionClient(
             node, PlanInteraction, action_name, callback_group=callback_group
         )
         self._canceler = node.create_client(

@@ -59,10 +59,10 @@ def _load_tavid(options: Mapping[str, str]) -> Planner:
     )
 
 
-def _load_fake(_options: Mapping[str, str]) -> Planner:
+def _load_fake(options: Mapping[str, str]) -> Planner:
     from tavid_ros.fake_planner import FakePlanner
 
-    return FakePlanner()
+    return FakePlanner.from_pretrained(options.get("model", "mini"))
 
 
 # The only things that a parameter can make the worker load.

@@ -1,0 +1,211 @@
+"""The planner as a process: signals, exit status, orphans, and a client that sees it die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tavid_core.errors import CanceledError, ErrorCode, InputError
+from tavid_ros import conversions
+from tavid_ros.client import (
+    PlanClient,
+    PlanFailedError,
+    PlanRejectedError,
+    PlanTimeoutError,
+    PlanUnreachableError,
+    ServerLostError,
+    path_from_uri,
+)
+from tavid_ros.processes import NodeProcess
+from tests.ros.graph import Graph, wait_for
+from tests.ros.messages import make_request
+
+PARAMETERS = {"backend": "fake", "worker_niceness": 0}
+
+
+def find_children(pid: int) -> list[int]:
+    """Process ids of the direct children."""
+    answer = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True)
+    return [int(word) for word in answer.stdout.split()]
+
+
+def is_alive(pid: int) -> bool:
+    """Tell whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def start_planner(tmp_path):
+    processes = []
+
+    def start(**parameters) -> NodeProcess:
+        folder = tmp_path / str(len(processes))
+        folder.mkdir()
+        values = {**PARAMETERS, "output_dir": str(folder), **parameters}
+        processes.append(NodeProcess("tavid_ros.planner_node", values, folder))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.end()
+
+
+@pytest.fixture(scope="module")
+def caller(tmp_path_factory):
+    """A client in its own node, which nobody spins."""
+    import rclpy
+
+    context = rclpy.Context()
+    rclpy.init(args=["--ros-args", "--disable-rosout-logs"], context=context)
+    node = rclpy.create_node("caller", context=context)
+    client = PlanClient(node)
+    yield client
+    client.destroy()
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+def ask(client, timeout_sec=60.0, **fields):
+    """Send a request as a goal."""
+    goal = conversions.goal_from_request(make_request(**fields))
+    return client.request_plan(goal, timeout_sec)
+
+
+def send_when(process: NodeProcess, stage: str, signal_number: int, hits: list):
+    """Make a progress callback that sends a signal at a stage, once."""
+
+    def on_progress(progress):
+        if progress.stage == stage and not hits:
+            hits.append(time.monotonic())
+            os.kill(process.pid, signal_number)
+
+    return on_progress
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_goal_process_and_worker_in_time(start_planner, caller, signal_number):
+    planner = start_planner()
+    caller.wait_for_planner(60.0)
+    workers = find_children(planner.pid)
+    assert len(workers) == 1
+    hits: list[float] = []
+    goal = conversions.goal_from_request(make_request(num_inference_steps=100))
+    with pytest.raises(PlanFailedError, match="the node is shutting down") as caught:
+        caller.request_plan(
+            goal, 60.0, on_progress=send_when(planner, "denoise", signal_number, hits)
+        )
+    assert caught.value.code is ErrorCode.SHUTTING_DOWN
+    wait_for(lambda: planner.exit_status is not None)
+    assert time.monotonic() - hits[0] < 5.0
+    assert planner.exit_status == 0
+    assert not is_alive(workers[0])
+
+
+def test_signal_while_idle_is_quick(start_planner, caller):
+    planner = start_planner()
+    caller.wait_for_planner(60.0)
+    start = time.monotonic()
+    assert planner.end() == 0
+    assert time.monotonic() - start < 4.0
+
+
+def test_planner_that_is_killed_is_noticed_and_leaves_no_worker(start_planner, caller):
+    planner = start_planner()
+    caller.wait_for_planner(60.0)
+    worker = find_children(planner.pid)[0]
+    hits: list[float] = []
+    goal = conversions.goal_from_request(make_request(num_inference_steps=100))
+    with pytest.raises(ServerLostError, match="must send a heartbeat, got none"):
+        caller.request_plan(
+            goal, 60.0, on_progress=send_when(planner, "denoise", signal.SIGKILL, hits)
+        )
+    assert time.monotonic() - hits[0] < 3.0
+    wait_for(lambda: not is_alive(worker), 2.0)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"model": "missing"}, {"backend": "nonsense"}, {"executor_threads": 1}]
+)
+def test_unusable_parameters_end_the_process_with_one_line(start_planner, parameters):
+    planner = start_planner(**parameters)
+    wait_for(lambda: planner.exit_status is not None, 60.0)
+    assert planner.exit_status == 1
+    log = planner.read_log_tail()
+    assert "Traceback" not in log
+    assert "must" in log or "range" in log
+
+
+def test_client_plans_and_loads_the_plan(start_planner, caller):
+    start_planner()
+    caller.wait_for_planner(60.0)
+    request = make_request()
+    progress = []
+    plan = caller.plan(
+        request.image,
+        request.target_mask,
+        request.prompt,
+        60.0,
+        on_progress=progress.append,
+        depth_m=request.depth_m,
+        intrinsics=request.intrinsics,
+        num_inference_steps=3,
+    )
+    assert (plan.request.image == request.image).all()
+    assert plan.motion.contact.touches_target
+    assert {event.stage for event in progress} >= {"condition", "denoise", "decode", "lift"}
+    with pytest.raises(PlanFailedError, match="NON_FINITE") as caught:
+        ask(caller, prompt="nan at denoise")
+    assert caught.value.code is ErrorCode.NON_FINITE
+    with pytest.raises(PlanFailedError) as caught:
+        ask(caller, prompt="no_actor at lift")
+    assert not caller.load(caught.value.plan_uri).motion.has_actor
+    with pytest.raises(PlanTimeoutError, match="a plan must be ready within 1 s"):
+        ask(caller, timeout_sec=1.0, num_inference_steps=200)
+    with pytest.raises(InputError, match="image must be uint8"):
+        caller.plan(request.image.astype(float), request.target_mask, "x", 1.0)
+
+
+def test_client_without_a_planner_says_so(caller):
+    with pytest.raises(PlanTimeoutError, match=r"a planner must be there within 0\.3 s"):
+        caller.wait_for_planner(0.3)
+
+
+def test_client_on_a_spinning_node_cancels_and_is_rejected(graph: Graph):
+    graph.start()
+    first, second = PlanClient(graph.node), PlanClient(graph.node)
+    try:
+
+        def on_progress(progress):
+            if progress.stage == "denoise":
+                with pytest.raises(PlanRejectedError, match="busy or not active"):
+                    ask(second)
+                first.cancel()
+
+        goal = conversions.goal_from_request(make_request(num_inference_steps=100))
+        with pytest.raises(CanceledError):
+            first.request_plan(goal, 60.0, on_progress=on_progress)
+    finally:
+        first.destroy()
+        second.destroy()
+
+
+@pytest.mark.parametrize("uri", ["", "http://robot/plan", "file:///nowhere/at/all", "file:"])
+def test_other_uris_are_unreachable(uri):
+    if uri == "file:":
+        uri = "file:///etc/hostname"
+    with pytest.raises(PlanUnreachableError, match="plan_uri must be a folder on this machine"):
+        path_from_uri(uri)
+
+
+def test_uris_with_odd_characters_come_back(tmp_path):
+    folder = tmp_path / "a b%20#ü"
+    folder.mkdir()
+    assert path_from_uri(folder.as_uri()) == folder
