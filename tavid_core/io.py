@@ -35,7 +35,7 @@ from tavid_core.types import (
 from tavid_core.video import encode_mp4, enlarge
 from tavid_core.visualize import draw_overlay
 
-__all__ = ["PLAN_FILES", "load_plan", "save_plan"]
+__all__ = ["PLAN_FILES", "check_plan_folder", "load_plan", "save_plan"]
 
 PLAN_FILES = (
     "plan.json",
@@ -66,7 +66,7 @@ def save_plan(plan: InteractionPlan, folder: str | Path) -> None:
         OSError: If the disk refuses.
     """
     folder = Path(folder).expanduser().absolute()
-    _check_free(folder)
+    check_plan_folder(folder)
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     partial.mkdir()
     try:
@@ -74,6 +74,31 @@ def save_plan(plan: InteractionPlan, folder: str | Path) -> None:
         _move_into_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def check_plan_folder(folder: str | Path) -> None:
+    """Refuse a place that `save_plan` would refuse; ask before planning, not after.
+
+    Args:
+        folder: Where a plan shall go.
+
+    Raises:
+        InputError: If something else is there, or the parent is missing.
+    """
+    folder = Path(folder).expanduser().absolute()
+    if not folder.parent.is_dir():
+        raise InputError(
+            f"folder must be in an existing directory, got {folder}. Create {folder.parent} first."
+        )
+    if not folder.exists() and not folder.is_symlink():
+        return
+    is_folder = folder.is_dir() and not folder.is_symlink()
+    if is_folder and ((folder / "plan.json").is_file() or not any(folder.iterdir())):
+        return
+    raise InputError(
+        f"folder must be new, empty, or an earlier plan, got {folder} with something else in it. "
+        "Choose another name."
+    )
 
 
 def load_plan(folder: str | Path) -> InteractionPlan:
@@ -148,22 +173,6 @@ def _motion_arrays(plan: InteractionPlan) -> dict[str, NDArray[Any]]:
         for part in _TRACK_ARRAYS:
             arrays[f"{track.name}.{part}"] = getattr(track, part)
     return arrays
-
-
-def _check_free(folder: Path) -> None:
-    if not folder.parent.is_dir():
-        raise InputError(
-            f"folder must be in an existing directory, got {folder}. Create {folder.parent} first."
-        )
-    if not folder.exists() and not folder.is_symlink():
-        return
-    is_folder = folder.is_dir() and not folder.is_symlink()
-    if is_folder and ((folder / "plan.json").is_file() or not any(folder.iterdir())):
-        return
-    raise InputError(
-        f"folder must be new, empty, or an earlier plan, got {folder} with something else in it. "
-        "Choose another name."
-    )
 
 
 def _move_into_place(partial: Path, folder: Path) -> None:
