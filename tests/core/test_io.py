@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import io
 import json
+from pathlib import Path
 
 import av
 import cv2
@@ -267,3 +268,15 @@ def test_any_changed_value_gives_a_plan_or_a_typed_error(folder, path, junk, is_
         (folder / "plan.json").write_bytes(original)
     assert isinstance(plan.motion.contact, Contact)
     assert plan.rollout.frames.shape == PLAN.rollout.frames.shape
+
+
+def test_documentation_names_every_file_array_and_key(folder):
+    text = (Path(__file__).parents[2] / "docs" / "plan_files.md").read_text(encoding="utf-8")
+    names = set(PLAN_FILES)
+    for path in paths_of(DOCUMENT):
+        if path[0] != "provenance":
+            names.add(path[-1])
+    for name in ("rollout.npz", "request.npz"):
+        with np.load(folder / name, allow_pickle=False) as arrays:
+            names.update(arrays.files)
+    assert sorted(name for name in names if name not in text) == []
