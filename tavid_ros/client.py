@@ -11,13 +11,16 @@ Every way in which a plan can fail is its own exception, and no call waits witho
 
 from __future__ import annotations
 
+import argparse
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote, urlparse
 
 import numpy as np
+import rclpy
 from action_msgs.msg import GoalStatus
 from numpy.typing import NDArray
 from rclpy.action.client import ClientGoalHandle
@@ -26,7 +29,8 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.task import Future
-from std_msgs.msg import UInt64
+from rclpy.utilities import remove_ros_args
+from std_msgs.msg import Header, UInt64
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import CanceledError, ErrorCode, TavidError
@@ -34,6 +38,16 @@ from tavid_core.io import load_plan
 from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 from tavid_ros import conversions
 from tavid_ros.action_client import SafeActionClient
+from tavid_ros.client_errors import (
+    PlanFailedError,
+    PlanRejectedError,
+    PlanTimeoutError,
+    PlanUnreachableError,
+    ServerLostError,
+    path_from_uri,
+)
+from tavid_ros.progress_bar import ProgressBar
+from tavid_ros.sources import read_image, read_mask
 
 __all__ = [
     "PlanClient",
@@ -49,68 +63,6 @@ _POLL_SEC = 0.02
 _SEND_TIMEOUT_SEC = 10.0
 # Six heartbeats; together with the poll a dead planner is noticed within two seconds.
 _LOST_AFTER_SEC = 1.5
-
-
-class PlanRejectedError(TavidError):
-    """The planner did not take the goal; ROS carries no reason, its log does."""
-
-    code = ErrorCode.BUSY
-
-
-class PlanTimeoutError(TavidError, TimeoutError):
-    """The time that the caller gave has passed."""
-
-    code = ErrorCode.TIMEOUT
-
-
-class ServerLostError(TavidError, ConnectionError):
-    """The planner's process ended, was restarted, or cannot be reached."""
-
-    code = ErrorCode.WORKER_DIED
-
-
-class PlanUnreachableError(TavidError):
-    """The plan was made, but its folder is not on this machine."""
-
-
-class PlanFailedError(TavidError):
-    """The planner ended the goal without a usable plan.
-
-    Args:
-        message: The planner's words.
-        code: The planner's code.
-        plan_uri: Where the pictures are for NO_ACTOR, else "".
-
-    Attributes:
-        plan_uri: As above; `PlanClient.load` reads it.
-    """
-
-    def __init__(self, message: str, code: ErrorCode, plan_uri: str = "") -> None:
-        super().__init__(f"{code.name}: {message}")
-        self.code = code
-        self.plan_uri = plan_uri
-
-
-def path_from_uri(uri: str) -> Path:
-    """Find the folder of a plan.
-
-    Args:
-        uri: `plan_uri` of a result, file://...
-
-    Returns:
-        A folder that exists.
-
-    Raises:
-        PlanUnreachableError: If it is no file URI or the folder is not on this machine.
-    """
-    parts = urlparse(uri)
-    path = Path(unquote(parts.path))
-    if parts.scheme != "file" or not path.is_dir():
-        raise PlanUnreachableError(
-            f"plan_uri must be a folder on this machine, got {uri!r}. Mount the planner's "
-            "output_dir here, or set return_frames in the goal of request_plan."
-        )
-    return path
 
 
 class PlanClient:
@@ -371,3 +323,68 @@ def _judge(
     known = {int(code) for code in ErrorCode}
     code = ErrorCode(result.error_code) if result.error_code in known else ErrorCode.UNKNOWN
     raise PlanFailedError(result.error_msg, code, result.plan_uri)
+
+
+def _parse(args: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="client", description="Ask the planner for one plan and say where it is."
+    )
+    parser.add_argument("--prompt", default="", help="empty = the prompt topic's or the node's")
+    parser.add_argument("--image", type=Path, help="JPEG or PNG; without it the topics are used")
+    parser.add_argument("--mask", type=Path, help="of the image, white = target")
+    parser.add_argument("--steps", type=int, default=0, help="denoising steps, 0 = default")
+    parser.add_argument("--seed", type=int, default=0, help="0 = the node's default")
+    parser.add_argument("--timeout", type=float, default=1800.0, help="seconds")
+    words = parser.parse_args(remove_ros_args(args)[1:] if args is None else args)
+    if (words.image is None) != (words.mask is None):
+        parser.error("--image and --mask go together")
+    return words
+
+
+def _make_goal(words: argparse.Namespace) -> PlanInteraction.Goal:
+    goal = PlanInteraction.Goal(
+        prompt=words.prompt, num_inference_steps=words.steps, seed=words.seed
+    )
+    if words.image is not None:
+        image = read_image(words.image)
+        mask = read_mask(words.mask, image.shape[:2])
+        header = Header(frame_id="camera_optical_frame")
+        goal.image = conversions.message_from_image(image, header)
+        goal.target_mask = conversions.message_from_mask(mask, header)
+    return goal
+
+
+def main(args: list[str] | None = None) -> int:
+    """Ask for one plan from the command line.
+
+    Args:
+        args: Command line, without the program's name; None = that of the process.
+
+    Returns:
+        0 with a plan, 1 without.
+    """
+    words = _parse(args)
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node("plan_client", context=context)
+    client = PlanClient(node)
+    # Ctrl-C cancels the goal instead of leaving it behind.
+    signal.signal(signal.SIGINT, lambda *_: client.cancel())
+    try:
+        client.wait_for_planner(words.timeout)
+        with ProgressBar(sys.stderr) as bar:
+            result = client.request_plan(_make_goal(words), words.timeout, on_progress=bar.show)
+    except TavidError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    finally:
+        client.destroy()
+        node.destroy_node()
+        rclpy.try_shutdown(context=context)
+    verdict = "target touched" if result.touches_target else "target not touched"
+    print(f"{verdict}; plan in {result.plan_uri or 'no folder: it was not saved'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

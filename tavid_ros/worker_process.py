@@ -92,11 +92,13 @@ class WorkerProcess:
         return sum(now - death < _DEATH_MEMORY_SEC for death in tuple(self._deaths_sec))
 
     def start(self) -> None:
-        """Start the child and return at once."""
-        self._stopping.clear()
-        self._set_state(WorkerState.LOADING)
-        self._thread = threading.Thread(target=self._supervise, name="worker", daemon=True)
-        self._thread.start()
+        """Start the child, once, and return at once; does nothing after `stop`."""
+        with self._changed:
+            if self._stopping.is_set():
+                return
+            self._state = WorkerState.LOADING
+            self._thread = threading.Thread(target=self._supervise, name="worker", daemon=True)
+            self._thread.start()
 
     def wait_ready(self, timeout_sec: float) -> None:
         """Wait until the model is loaded.
@@ -164,11 +166,11 @@ class WorkerProcess:
     def stop(self) -> None:
         """End the child and wait for its end; safe to call twice."""
         self._stopping.set()
-        process = self._process
-        if process is not None:
-            process.kill()
-        if self._thread is not None:
-            self._thread.join(_EXIT_WAIT_SEC)
+        self._kill()
+        with self._changed:
+            thread = self._thread
+        if thread is not None:
+            thread.join(_EXIT_WAIT_SEC)
         self._set_state(WorkerState.STOPPED)
 
     def _set_state(self, state: WorkerState) -> None:

@@ -1,0 +1,143 @@
+"""Start the planner node.
+
+    ros2 launch tavid planner.launch.py
+    ros2 launch tavid planner.launch.py namespace:=robot1 image_topic:=/robot1/camera/image_rect
+    ros2 launch tavid planner.launch.py preset:=5b model:=/models/CogVideoX-5b-I2V
+
+The parameters stand in config/planner.yaml; copy it and give it as params_file. The arguments here
+are about deployment only, and an empty one leaves what the file says.
+"""
+
+from pathlib import Path
+
+from ament_index_python.packages import get_package_share_directory
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.conditions import IfCondition
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
+
+SHARE = Path(get_package_share_directory("tavid"))
+
+ARGUMENTS = [
+    DeclareLaunchArgument("namespace", default_value="", description="Namespace of the node."),
+    DeclareLaunchArgument("name", default_value="planner", description="Name of the node."),
+    DeclareLaunchArgument(
+        "params_file",
+        default_value=str(SHARE / "config" / "planner.yaml"),
+        description="Parameters of the node.",
+    ),
+    DeclareLaunchArgument(
+        "preset",
+        default_value="mini",
+        choices=["mini", "5b", "none"],
+        description="Model settings that go over params_file: config/planner_PRESET.yaml.",
+    ),
+    DeclareLaunchArgument("model", default_value="", description="Model folder; empty = preset's."),
+    DeclareLaunchArgument(
+        "adapter", default_value="", description="Adapter folder; empty = preset's."
+    ),
+    DeclareLaunchArgument("device", default_value="", description="cpu or cuda; empty = preset's."),
+    DeclareLaunchArgument("output_dir", default_value="", description="Folder of saved plans."),
+    DeclareLaunchArgument(
+        "backend",
+        default_value="",
+        choices=["", "tavid", "fake"],
+        description="fake = no model, a made-up plan at once; empty = params_file's.",
+    ),
+    DeclareLaunchArgument(
+        "autostart",
+        default_value="true",
+        choices=["true", "false"],
+        description="Configure and activate at start; false = a lifecycle manager does it.",
+    ),
+    DeclareLaunchArgument("image_topic", default_value="image", description="Camera image."),
+    DeclareLaunchArgument(
+        "target_mask_topic", default_value="target_mask", description="Mask of the target."
+    ),
+    DeclareLaunchArgument(
+        "camera_info_topic", default_value="camera_info", description="Calibration of the camera."
+    ),
+    DeclareLaunchArgument("depth_topic", default_value="depth", description="Registered depth."),
+    DeclareLaunchArgument("prompt_topic", default_value="prompt", description="What to do."),
+    DeclareLaunchArgument(
+        "use_sim_time",
+        default_value="false",
+        choices=["true", "false"],
+        description="Take the time from /clock.",
+    ),
+    DeclareLaunchArgument(
+        "respawn",
+        default_value="true",
+        choices=["true", "false"],
+        description="Start the node again when its process ends with an error.",
+    ),
+    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn..."),
+    DeclareLaunchArgument(
+        "use_dds_profile",
+        default_value="true",
+        choices=["true", "false"],
+        description="Give Fast DDS room for images (config/fastdds_profile.xml).",
+    ),
+]
+
+TOPICS = ("image", "target_mask", "camera_info", "depth", "prompt")
+OVERRIDES = ("model", "adapter", "device", "output_dir", "backend")
+
+
+def make_node(context: LaunchContext) -> list[Node]:
+    """Make the node from the arguments.
+
+    Args:
+        context: Of the launch.
+
+    Returns:
+        The node.
+    """
+
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
+    overrides = {name: value(name) for name in OVERRIDES if value(name)}
+    overrides["autostart"] = value("autostart") == "true"
+    overrides["use_sim_time"] = value("use_sim_time") == "true"
+    presets = []
+    if value("preset") != "none":
+        presets = [str(SHARE / "config" / f"planner_{value('preset')}.yaml")]
+    remappings = [(topic, value(f"{topic}_topic")) for topic in TOPICS]
+    # What image_transport names the compressed image follows the image.
+    remappings.append(("image/compressed", f"{value('image_topic')}/compressed"))
+    return [
+        Node(
+            package="tavid",
+            executable="planner_node",
+            name=value("name"),
+            namespace=value("namespace"),
+            output="screen",
+            emulate_tty=True,
+            respawn=value("respawn") == "true",
+            respawn_delay=2.0,
+            parameters=[value("params_file"), *presets, overrides],
+            remappings=remappings,
+            arguments=["--ros-args", "--log-level", value("log_level")],
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the launch.
+
+    Returns:
+        Arguments, the DDS profile, and the node.
+    """
+    # A profile that the user has already chosen stays.
+    profile = SetEnvironmentVariable(
+        "FASTRTPS_DEFAULT_PROFILES_FILE",
+        EnvironmentVariable(
+            "FASTRTPS_DEFAULT_PROFILES_FILE",
+            default_value=str(SHARE / "config" / "fastdds_profile.xml"),
+        ),
+        condition=IfCondition(LaunchConfiguration("use_dds_profile")),
+    )
+    return LaunchDescription([*ARGUMENTS, profile, OpaqueFunction(function=make_node)])
