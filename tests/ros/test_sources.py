@@ -1,0 +1,175 @@
+"""Pictures from files: scenes, images, folders, videos; unusable ones give typed errors."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tavid_core.errors import ConfigError, InputError, TavidError
+from tavid_ros.parameters import CameraParameters
+from tavid_ros.sources import (
+    find_scene,
+    list_scenes,
+    open_source,
+    read_depth,
+    read_image,
+    read_mask,
+)
+
+
+def write_image(path, height=32, width=48, value=None):
+    rng = np.random.default_rng(len(path.name))
+    image = rng.integers(0, 255, (height, width, 3), dtype=np.uint8)
+    if value is not None:
+        image[:] = value
+    cv2.imwrite(str(path), image)
+    return image[:, :, ::-1]
+
+
+def write_mask(path, height=32, width=48, marked=255):
+    mask = np.zeros((height, width), np.uint8)
+    mask[8:16, 12:24] = marked
+    cv2.imwrite(str(path), mask)
+    return mask > 0
+
+
+def open_pictures(**parameters):
+    return list(open_source(CameraParameters(**parameters)))
+
+
+@pytest.mark.parametrize("name", ["", *list_scenes()])
+def test_shipped_scenes_are_whole(name):
+    assert list_scenes()
+    (picture,) = open_pictures(source="scene", path=name)
+    assert picture.mask.any()
+    assert picture.mask.shape == picture.depth_m.shape == picture.image.shape[:2]
+    assert (picture.intrinsics.height, picture.intrinsics.width) == picture.image.shape[:2]
+    assert picture.prompt
+    assert np.nanmin(picture.depth_m) > 0.1
+
+
+def test_own_scene_needs_only_three_files(tmp_path):
+    image = write_image(tmp_path / "image.png")
+    mask = write_mask(tmp_path / "mask.png")
+    (tmp_path / "scene.json").write_text(json.dumps({"prompt": "lift it"}))
+    (picture,) = open_pictures(source="scene", path=str(tmp_path))
+    np.testing.assert_array_equal(picture.image, image)
+    np.testing.assert_array_equal(picture.mask, mask)
+    assert picture.depth_m is None
+    assert picture.intrinsics is None
+    (picture,) = open_pictures(source="scene", path=str(tmp_path), prompt="push it")
+    assert picture.prompt == "push it"
+
+
+def test_unknown_scene_names_the_known_ones():
+    with pytest.raises(InputError, match=list_scenes()[0]):
+        find_scene("/nowhere")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '"x"', "[" * 9999])
+def test_damaged_scene_description_is_named(tmp_path, text):
+    write_image(tmp_path / "image.png")
+    (tmp_path / "scene.json").write_text(text)
+    with pytest.raises(InputError, match=r"scene\.json must be"):
+        open_pictures(source="scene", path=str(tmp_path))
+
+
+def test_image_with_mask_and_measured_field_of_view(tmp_path):
+    write_image(tmp_path / "a.png")
+    write_mask(tmp_path / "m.png")
+    (picture,) = open_pictures(
+        source="image",
+        path=str(tmp_path / "a.png"),
+        mask_path=str(tmp_path / "m.png"),
+        field_of_view_deg=60.0,
+        prompt="lift",
+    )
+    assert picture.prompt == "lift"
+    assert not picture.intrinsics.is_assumed
+    (picture,) = open_pictures(source="image", path=str(tmp_path / "a.png"))
+    assert picture.mask is None
+    assert picture.intrinsics is None
+
+
+@pytest.mark.parametrize("marked", [1, 255, 200])
+def test_masks_of_several_kinds(tmp_path, marked):
+    mask = write_mask(tmp_path / "m.png", marked=marked)
+    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", (32, 48)), mask)
+
+
+def test_mask_in_another_size_is_resized_and_another_aspect_refused(tmp_path):
+    write_mask(tmp_path / "m.png", 64, 96)
+    assert read_mask(tmp_path / "m.png", (32, 48)).shape == (32, 48)
+    with pytest.raises(InputError, match="mask must have the image's aspect"):
+        read_mask(tmp_path / "m.png", (48, 48))
+
+
+def test_turned_photographs_stand_upright(tmp_path):
+    image = np.zeros((20, 40, 3), np.uint8)
+    jpeg = cv2.imencode(".jpg", image)[1].tobytes()
+    # EXIF with orientation 6: turn by a quarter.
+    exif = (
+        b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06"
+        + bytes(7)
+    )
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    (tmp_path / "a.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:])
+    assert read_image(tmp_path / "a.jpg").shape == (40, 20, 3)
+
+
+def test_folder_in_order_and_without_other_files(tmp_path):
+    for index in (2, 1, 3):
+        write_image(tmp_path / f"{index}.png", value=index)
+    (tmp_path / "notes.txt").write_text("x")
+    pictures = open_pictures(source="folder", path=str(tmp_path))
+    assert [int(picture.image.max()) for picture in pictures] == [1, 2, 3]
+
+
+def test_video_frames(tmp_path):
+    import av
+
+    with av.open(str(tmp_path / "v.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for value in (0, 100, 200):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), value, np.uint8), "rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    pictures = open_pictures(source="video", path=str(tmp_path / "v.mp4"))
+    assert [round(int(p.image.mean()) / 100) for p in pictures] == [0, 1, 2]
+    (tmp_path / "bad.mp4").write_bytes(b"no video")
+    with pytest.raises(InputError, match="path must be a video file"):
+        open_pictures(source="video", path=str(tmp_path / "bad.mp4"))
+
+
+@pytest.mark.parametrize("source", ["image", "folder", "video", "scene"])
+def test_missing_files_are_named(tmp_path, source):
+    with pytest.raises(InputError, match="nothing_here"):
+        open_pictures(source=source, path=str(tmp_path / "nothing_here"))
+
+
+def test_unknown_source_is_refused():
+    with pytest.raises(ConfigError, match="source must be one of scene, image"):
+        CameraParameters(source="webcam")
+
+
+@given(st.binary(max_size=300))
+@settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
+)
+def test_random_files_give_pictures_or_typed_errors(tmp_path, data):
+    path = tmp_path / "x.png"
+    path.write_bytes(data)
+    for read in (
+        lambda: read_image(path),
+        lambda: read_mask(path, (9, 9)),
+        lambda: read_depth(path, (9, 9)),
+    ):
+        with contextlib.suppress(TavidError):
+            read()
