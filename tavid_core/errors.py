@@ -166,4 +166,6 @@ def check_shape(
     )
     if not fits:
         shown = "(" + ", ".join("*" if n is None else str(n) for n in expected) + ")"
-        raise ShapeError(f"{name} must have shape {shown}, got {actual}. {advice}", actual, expected)
+        raise ShapeError(
+            f"{name} must have shape {shown}, got {actual}. {advice}", actual, expected
+        )

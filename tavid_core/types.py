@@ -57,8 +57,8 @@ class CameraIntrinsics:
         values = np.array([self.fx, self.fy, self.cx, self.cy], dtype=np.float64)
         if not np.isfinite(values).all() or self.fx <= 0 or self.fy <= 0:
             raise InputError(
-                f"camera_info must have finite values and positive focal lengths, got fx={self.fx}, "
-                f"fy={self.fy}, cx={self.cx}, cy={self.cy}. Calibrate the camera, or send none."
+                "camera_info must have finite values and positive focal lengths, got "
+                f"fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}. Calibrate the camera, or send none."
             )
         if self.width <= 0 or self.height <= 0:
             raise InputError(
@@ -108,7 +108,7 @@ class PlanRequest:
         if self.image.dtype != np.uint8:
             raise InputError(f"image must be uint8, got {self.image.dtype}. Scale it to 0..255.")
         height, width = self.image.shape[:2]
-        if not (16 <= min(height, width) and max(height, width) <= MAX_IMAGE_SIDE_PX):
+        if not (min(height, width) >= 16 and max(height, width) <= MAX_IMAGE_SIDE_PX):
             raise InputError(
                 f"image must have sides of 16 to {MAX_IMAGE_SIDE_PX} pixels, got {width}x{height}. "
                 "Resize it."
@@ -138,9 +138,13 @@ class PlanRequest:
                 f"{name} must be bool, got {mask.dtype}. Use tavid_core.mask.binarize_mask."
             )
         if not mask.any():
-            raise InputError(f"{name} must mark at least one pixel, got none. Select the object again.")
+            raise InputError(
+                f"{name} must mark at least one pixel, got none. Select the object again."
+            )
         if mask.all():
-            raise InputError(f"{name} must leave some pixels unmarked, got all marked. Is it inverted?")
+            raise InputError(
+                f"{name} must leave some pixels unmarked, got all marked. Is it inverted?"
+            )
 
     def _check_scalars(self) -> None:
         prompt = self.prompt.strip()

@@ -136,6 +136,17 @@ def find_contact(
             return _interval(hand, start, end, confidence, moves_target=True)
     if not runs:
         return ContactInterval()
+    return _near_contact(runs, gaps_px, hand_confidence, track, hand)
+
+
+def _near_contact(
+    runs: list[tuple[int, int]],
+    gaps_px: NDArray[np.float32],
+    hand_confidence: NDArray[np.float32],
+    track: TargetTrack,
+    hand: str,
+) -> ContactInterval:
+    """Judge a hand that came near a target which is not seen to move."""
     start, end = min(runs, key=lambda run: float(np.nanmin(gaps_px[run[0] : run[1] + 1])))
     start = _settled_start(gaps_px, start, end, track.side_px)
     sureness = float(hand_confidence[start : end + 1].mean())
