@@ -78,6 +78,15 @@ def _trainable(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
     }
 
 
+def _buffers(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
+    """Give running statistics, which are state as much as weights are."""
+    return {
+        f"{name}.{key}": buffer
+        for name, module in modules.items()
+        for key, buffer in module.named_buffers()
+    }
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -142,13 +151,13 @@ def run_loop(
     Raises:
         NonFiniteError: If the loss is not finite; the last checkpoint stays.
     """
-    parameters = _trainable(modules)
+    parameters, buffers = _trainable(modules), _buffers(modules)
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     average = {name: p.detach().clone() for name, p in parameters.items()}
     checkpoints = _Checkpoints(folder)
-    first = _restore(checkpoints, parameters, average, optimizer)
+    first = _restore(checkpoints, parameters, buffers, average, optimizer)
     started = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
     with (
@@ -169,6 +178,7 @@ def run_loop(
                 log.flush()
                 pairs = {f"last.{k}": v for k, v in parameters.items()}
                 pairs |= {f"average.{k}": v for k, v in average.items()}
+                pairs |= {f"buffer.{k}": v for k, v in buffers.items()}
                 checkpoints.save(step + 1, pairs, optimizer)
             if late:
                 break
@@ -178,6 +188,7 @@ def run_loop(
 def _restore(
     checkpoints: _Checkpoints,
     parameters: Mapping[str, nn.Parameter],
+    buffers: Mapping[str, torch.Tensor],
     average: dict[str, torch.Tensor],
     optimizer: torch.optim.Optimizer,
 ) -> int:
@@ -189,6 +200,8 @@ def _restore(
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"last.{name}"])
             average[name].copy_(tensors[f"average.{name}"])
+        for name, buffer in buffers.items():
+            buffer.copy_(tensors[f"buffer.{name}"])
     optimizer.load_state_dict(torch.load(newest / "optimizer.pt", weights_only=True))
     return int(json.loads((newest / "manifest.json").read_text())["step"])
 

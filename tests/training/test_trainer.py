@@ -46,6 +46,22 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path, stop_at):
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 
+def test_running_statistics_are_resumed_too(tmp_path):
+    def train_normed(folder, stop_at=None):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        try:
+            run_loop(CONFIG, folder, {"model": model}, make_loss(model, stop_at), title="test")
+        except KeyboardInterrupt:
+            return None
+        return model.state_dict()
+
+    whole = train_normed(tmp_path / "whole")
+    assert train_normed(tmp_path / "broken", 9) is None
+    resumed = train_normed(tmp_path / "broken")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
 def test_a_damaged_checkpoint_is_passed_over(tmp_path):
     whole = train(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
