@@ -56,6 +56,8 @@ class DemoOptions:
         scene: Name or folder of a scene, "" = the first shipped one.
         out: Where the plan goes.
         backend: Of the planner node: "tavid" or "fake".
+        model: Of the planner node: "mini" or a folder.
+        adapter: Of the planner node: "default", a folder, or "" for none.
         num_inference_steps: 0 = the model's default.
     """
 
@@ -65,6 +67,8 @@ class DemoOptions:
     scene: str = ""
     out: Path = Path(_DEFAULT_OUT)
     backend: str = "tavid"
+    model: str = "mini"
+    adapter: str = "default"
     num_inference_steps: int = 0
 
     def check(self) -> None:
@@ -117,6 +121,8 @@ def _parse(args: list[str] | None, environment: Mapping[str, str]) -> DemoOption
     scenes = ", ".join(list_scenes()) or "none shipped"
     parser.add_argument("--scene", default="", help=f"instead of a picture: a folder, or {scenes}")
     parser.add_argument("--backend", choices=("tavid", "fake"), default="tavid")
+    parser.add_argument("--model", default="mini", help="mini, or a diffusers folder")
+    parser.add_argument("--adapter", default="default", help="default, a folder, or '' for none")
     parser.add_argument("--steps", type=int, default=0, help="denoising steps, 0 = default")
     words = vars(parser.parse_args(args))
     return DemoOptions(num_inference_steps=words.pop("steps"), **words)
@@ -215,7 +221,10 @@ def run_demo(options: DemoOptions) -> str:
     incoming = out / "incoming"
     shutil.rmtree(incoming, ignore_errors=True)
     incoming.mkdir(parents=True)
-    planner_parameters = {"output_dir": str(incoming), "backend": options.backend}
+    planner_parameters = {
+        "output_dir": str(incoming),
+        **{name: getattr(options, name) for name in ("backend", "model", "adapter")},
+    }
     camera_parameters = options.make_camera_parameters()
     print(f"ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}; logs in {out}", flush=True)
     with ExitStack() as stack:
