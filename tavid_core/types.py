@@ -58,7 +58,8 @@ class CameraIntrinsics:
         if not np.isfinite(values).all() or self.fx <= 0 or self.fy <= 0:
             raise InputError(
                 "camera_info must have finite values and positive focal lengths, got "
-                f"fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}. Calibrate the camera, or send none."
+                f"fx={self.fx}, fy={self.fy}, cx={self.cx}, cy={self.cy}. "
+                "Calibrate the camera, or send none."
             )
         if self.width <= 0 or self.height <= 0:
             raise InputError(
