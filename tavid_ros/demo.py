@@ -25,7 +25,7 @@ from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode, InputError, TavidError
 from tavid_core.types import InteractionPlan
-from tavid_ros.client import PlanClient, PlanFailedError, path_from_uri
+from tavid_ros.client import PlanClient, PlanFailedError, PlanTimeoutError, path_from_uri
 from tavid_ros.processes import NodeProcess
 from tavid_ros.progress_bar import ProgressBar
 from tavid_ros.snapshot import Snapshot
@@ -33,7 +33,8 @@ from tavid_ros.sources import find_scene, list_scenes, read_image, read_mask
 
 __all__ = ["DemoOptions", "main", "run_demo"]
 
-_START_TIMEOUT_SEC = 180.0
+_START_TIMEOUT_SEC = 600.0
+_CAMERA_TIMEOUT_SEC = 60.0
 _PLAN_TIMEOUT_SEC = 1800.0
 _POLL_SEC = 0.5
 _DEFAULT_OUT = "out/demo"
@@ -152,9 +153,12 @@ def _wait_for_planner(client: PlanClient, nodes: list[NodeProcess]) -> None:
         _check_alive(nodes)
         try:
             return client.wait_for_planner(_POLL_SEC)
-        except TavidError:
+        except PlanTimeoutError as error:
             if time.monotonic() > deadline_sec:
-                raise
+                raise DemoError(
+                    f"the model must be loaded within {_START_TIMEOUT_SEC:g} s, got no planner. "
+                    f"The planner said last:\n{nodes[0].read_log_tail() or '(nothing)'}"
+                ) from error
 
 
 def _check_alive(nodes: list[NodeProcess]) -> None:
@@ -168,13 +172,15 @@ def _check_alive(nodes: list[NodeProcess]) -> None:
 
 def _ask(node: Node, options: DemoOptions, nodes: list[NodeProcess]) -> tuple[ErrorCode, str]:
     """Send the goal; returns the outcome and the plan's URI."""
-    client, snapshot = PlanClient(node), Snapshot(node)
+    client = PlanClient(node)
     try:
         print("waiting for the planner to load its model ...", flush=True)
         _wait_for_planner(client, nodes)
         print("waiting for the camera ...", flush=True)
         goal = PlanInteraction.Goal(num_inference_steps=options.num_inference_steps)
-        snapshot.fill(goal, timeout_sec=_START_TIMEOUT_SEC)
+        snapshot = Snapshot(node)
+        snapshot.fill(goal, timeout_sec=_CAMERA_TIMEOUT_SEC)
+        snapshot.destroy()
         print(f"planning: {goal.prompt!r}", flush=True)
         with ProgressBar(sys.stderr) as bar:
             result = client.request_plan(goal, _PLAN_TIMEOUT_SEC, on_progress=bar.show)
@@ -184,7 +190,6 @@ def _ask(node: Node, options: DemoOptions, nodes: list[NodeProcess]) -> tuple[Er
             raise
         return error.code, error.plan_uri
     finally:
-        snapshot.destroy()
         client.destroy()
 
 

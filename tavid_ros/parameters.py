@@ -99,7 +99,7 @@ class PlannerParameters:
         is_fixed=True,
     )
     worker_niceness: int = _parameter(
-        5,
+        0,
         "Added to the worker's nice value, so that the node answers.",
         low=0,
         high=19,
