@@ -103,8 +103,14 @@ def _read_request(options: argparse.Namespace) -> PlanRequest:
 
 
 def _load_planner(options: argparse.Namespace) -> Planner:
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
     from tavid_core.planner import InteractionPlanner
 
+    # One bar is enough: the command's own.
+    diffusers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()
     return InteractionPlanner.from_pretrained(
         options.model,
         None if options.adapter == "none" else options.adapter,

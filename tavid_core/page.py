@@ -28,6 +28,7 @@ PICTURE_HEIGHT_PX = 320
 MAX_PICTURE_HEIGHT_PX = 720
 MAX_CLOUD_POINTS = 5000
 MAX_CLOUD_DEPTH_M = 8.0
+FLAT_NOTE = " No depth was measured: the picture is laid flat at the assumed distance."
 
 
 def render_page(plan: InteractionPlan) -> str:
@@ -55,6 +56,7 @@ def render_page(plan: InteractionPlan) -> str:
         "VERDICT": html.escape(verdict[0].upper() + verdict[1:]),
         "VERDICT_CLASS": rate_outcome(plan),
         "FACTS": html.escape(facts),
+        "CLOUD_NOTE": "" if plan.motion.scale_source == "sensor" else FLAT_NOTE,
         "VIDEO": base64.b64encode(encode_mp4(rollout)).decode("ascii"),
         "MASK_IMAGE": _picture(plan, None),
         "ATTENTION_FIGURE": _attention_figure(plan),
@@ -92,17 +94,19 @@ def _page_data(plan: InteractionPlan) -> dict[str, Any]:
 
 
 def _cloud(plan: InteractionPlan) -> dict[str, Any] | None:
-    """Thin the depth map of frame 0 to coloured points, int16 millimetres."""
+    """Thin frame 0 to coloured points, int16 millimetres: at its depth, or flat without any."""
     request = plan.request
-    if request.depth_m is None:
-        return None
+    is_flat = plan.motion.scale_source != "sensor" or request.depth_m is None
     height, width = request.image.shape[:2]
     camera = request.intrinsics or intrinsics_from_field_of_view(width, height)
     step = max(1, int(np.ceil(np.sqrt(height * width / MAX_CLOUD_POINTS))))
     rows, columns = (
         grid.ravel() for grid in np.mgrid[step // 2 : height : step, step // 2 : width : step]
     )
-    depth_m = request.depth_m[rows, columns].astype(np.float64)
+    flat_m = float(plan.motion.target.positions_camera_m[0, 2])
+    depth_m = np.full(len(rows), flat_m)
+    if request.depth_m is not None and not is_flat:
+        depth_m = request.depth_m[rows, columns].astype(np.float64)
     points_m = unproject(np.stack([columns, rows], axis=-1), depth_m, camera)
     kept = np.isfinite(points_m).all(axis=-1) & (np.abs(points_m) < MAX_CLOUD_DEPTH_M).all(axis=-1)
     if not kept.any():
@@ -112,6 +116,7 @@ def _cloud(plan: InteractionPlan) -> dict[str, Any] | None:
     return {
         "points_mm": base64.b64encode(points_mm.tobytes()).decode("ascii"),
         "colors": base64.b64encode(np.ascontiguousarray(colors).tobytes()).decode("ascii"),
+        "is_flat": is_flat,
         "size_m": float(np.median(depth_m[kept]) * step / camera.fx),
     }
 

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.camera import unproject
-from tavid_core.lifting.keypoints import Keypoints
+from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
 from tavid_core.types import CameraIntrinsics, PointTrack
 
 __all__ = [
     "MIN_POINT_CONFIDENCE",
+    "actor_confidence",
     "clean_path",
     "lift_track",
     "mean_confidence",
@@ -125,6 +126,25 @@ def mean_confidence(keypoints: Keypoints, name: str) -> float:
     """
     confidence = keypoints.track(name)[1]
     return float(confidence.mean()) if len(confidence) else 0.0
+
+
+def actor_confidence(keypoints: Keypoints) -> float:
+    """Say how sure it is that an actor is there at all.
+
+    A detector that is shown something else may be sure of one point by chance, hardly of all: the
+    surest hand and the whole set of points count alike (geometric mean).
+
+    Args:
+        keypoints: Of the actor; points that the detector does not name do not count.
+
+    Returns:
+        0..1.
+    """
+    if not keypoints.names or not keypoints.num_frames:
+        return 0.0
+    surest_hand = max(mean_confidence(keypoints, name) for name in HAND_NAMES)
+    whole = float(np.mean([mean_confidence(keypoints, name) for name in keypoints.names]))
+    return float(np.sqrt(surest_hand * whole))
 
 
 def shoulder_width_px(

@@ -6,10 +6,10 @@ import dataclasses
 
 import numpy as np
 
-from tavid_core.lifting.body import MIN_POINT_CONFIDENCE, mean_confidence
+from tavid_core.lifting.body import MIN_POINT_CONFIDENCE, actor_confidence
 from tavid_core.lifting.contact import ContactInterval
 from tavid_core.lifting.depth import SceneDepth
-from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
+from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.target import TargetTrack
 from tavid_core.types import CameraIntrinsics, PointTrack
 
@@ -76,13 +76,12 @@ def judge_channels(
 
 
 def _judge_actor(keypoints: Keypoints) -> tuple[float, str]:
-    sureness = max(mean_confidence(keypoints, name) for name in HAND_NAMES)
+    sureness = actor_confidence(keypoints)
     if sureness < MIN_POINT_CONFIDENCE:
         return sureness, (
-            f"no hand of an actor is seen (best detection {sureness:.2f}, "
-            f"{MIN_POINT_CONFIDENCE} needed)"
+            f"no actor is seen (detection {sureness:.2f}, {MIN_POINT_CONFIDENCE} needed)"
         )
-    return sureness, f"the actor's hands are seen with only {sureness:.2f} confidence"
+    return sureness, f"the actor is seen with only {sureness:.2f} confidence"
 
 
 def _judge_hands(hands: tuple[PointTrack, ...], intrinsics: CameraIntrinsics) -> tuple[float, str]:

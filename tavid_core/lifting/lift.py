@@ -18,6 +18,7 @@ from tavid_core.errors import check_shape
 from tavid_core.frame_fit import FrameFit
 from tavid_core.lifting.body import (
     MIN_POINT_CONFIDENCE,
+    actor_confidence,
     clean_path,
     lift_track,
     mean_confidence,
@@ -119,7 +120,9 @@ class _Flat:
         self._window_px = max(1.0, DEPTH_WINDOW_SHARE * math.hypot(*request.image.shape[:2]))
 
     def sure_hands(self) -> tuple[str, ...]:
-        """Hands that are seen surely enough to be worth a track."""
+        """Hands that are seen surely enough to be worth a track; none without an actor."""
+        if actor_confidence(self._keypoints) < MIN_POINT_CONFIDENCE:
+            return ()
         return tuple(
             name
             for name in HAND_NAMES

@@ -97,9 +97,19 @@ def test_no_actor_is_said_and_gives_no_hands():
     assert not motion.has_actor
     assert motion.body == ()
     assert motion.confidence["actor"] < 0.3
-    assert motion.reasons["actor"].startswith("no hand of an actor is seen")
+    assert motion.reasons["actor"].startswith("no actor is seen")
     assert not motion.contact.touches_target
     assert np.isfinite(motion.target.positions_camera_m).all()
+
+
+def test_one_sure_hand_among_unseen_points_is_no_actor():
+    clip = draw_reach(1)
+    names = ("right_hand", "head", "left_shoulder", "right_shoulder", "left_elbow")
+    pixels = np.repeat(clip.hand_pixels[:, None], 5, axis=1).astype(np.float32)
+    confidence = np.tile(np.float32([0.4, 0.05, 0.2, 0.1, 0.05]), (17, 1))
+    motion = lift_drawn(clip, Keypoints(names, pixels, confidence))
+    assert not motion.has_actor
+    assert motion.confidence["actor"] == pytest.approx(np.sqrt(0.4 * 0.16), abs=1e-3)
 
 
 def test_detector_that_names_no_hand_is_no_actor():

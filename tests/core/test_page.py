@@ -77,20 +77,27 @@ def test_page_carries_what_the_scripts_read(hostile):
     assert data["camera"]["fx"] == 90
     assert set(data["colors"]) == {"target", "left_hand", "right_hand"}
     assert len(data["motion"]["target"]["positions_camera_m"]) == 17
+    assert not data["cloud"]["is_flat"]
     assert data["cloud"]["size_m"] == pytest.approx(1.1 * 2 / 90)
 
 
-def test_plan_without_depth_or_attention_has_no_cloud_and_no_second_picture():
+def test_plan_without_depth_or_attention_is_flat_and_has_no_second_picture():
     plan = draw_plan(depth_m=None, intrinsics=None)
     plan = dataclasses.replace(plan, rollout=dataclasses.replace(plan.rollout, attention_map=None))
-    _, reader, data = read(plan)
-    assert data["cloud"] is None
+    page, reader, data = read(plan)
+    assert data["cloud"]["is_flat"]
+    assert "laid flat at the assumed distance" in page
     assert data["camera"]["is_assumed"]
     assert reader.tags.count("img") == 1
 
 
-def test_depth_map_of_nothing_gives_no_cloud():
+def test_depth_map_of_nothing_is_flat_too():
     _, _, data = read(draw_plan(depth_m=np.zeros((64, 96), np.float32)))
+    assert data["cloud"]["is_flat"]
+
+
+def test_target_far_beyond_the_view_gives_no_cloud():
+    _, _, data = read(draw_plan(depth_m=np.full((64, 96), 9.0, np.float32)))
     assert data["cloud"] is None
 
 
@@ -142,5 +149,5 @@ def test_verdict_without_actor():
 def test_summary_names_channels_and_reasons():
     text = summarize_plan(draw_plan(hand_confidence=0.0))
     assert text.splitlines()[0] == "no actor found: do not trust the motion"
-    assert re.search(r"actor +0\.00  no hand of an actor is seen", text)
+    assert re.search(r"actor +0\.00  no actor is seen", text)
     assert "17 frames of 96 x 64 at 8 fps, seed 7" in text

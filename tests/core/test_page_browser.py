@@ -64,7 +64,7 @@ def test_plan_without_actor_or_depth_is_shown_too(browser_path, tmp_path):
     dom = dump(browser_path, tmp_path, plan)
     assert 'data-status="ready"' in dom
     assert "No actor found: do not trust the motion" in dom
-    assert "no hand of an actor is seen" in dom
+    assert "no actor is seen" in dom
 
 
 def test_three_dimensional_view_is_drawn(browser_path, tmp_path):

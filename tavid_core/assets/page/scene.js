@@ -29,7 +29,7 @@ class SpaceView {
     this.center = data.motion.target.positions_camera_m.find(Boolean) || [0, 0, 1];
     if (seen.length) this.center = mix(this.center, median(seen), 0.6);
     // A little towards the camera, so that its frustum is in view from the start.
-    this.center = this.center.map((value) => 0.8 * value);
+    this.center = this.center.map((value) => 0.72 * value);
     this.cloud = decodeCloud(data.cloud);
     this.reset();
     this.listen();
@@ -38,7 +38,7 @@ class SpaceView {
   reset() {
     this.yaw = -0.7;
     this.pitch = 0.28;
-    this.distance = 2.0 * Math.hypot(...this.center);
+    this.distance = 2.45 * Math.hypot(...this.center);
     this.frame = this.frame || 0;
   }
 
@@ -140,7 +140,7 @@ class SpaceView {
       if (at) order.push([at[2], at[0], at[1], colors[i]]);
     }
     order.sort((a, b) => b[0] - a[0]);
-    this.context.globalAlpha = 0.75;
+    this.context.globalAlpha = this.data.cloud && this.data.cloud.is_flat ? 0.22 : 0.75;
     for (const [ahead, x, y, color] of order) {
       const size = Math.max(1, this.cloud.sizeM * 1.15 * this.width / ahead);
       this.context.fillStyle = color;
