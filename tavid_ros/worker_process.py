@@ -235,7 +235,8 @@ class WorkerProcess:
                 self._connection = None
                 reason_code = _reap(process, was_asked=self._stopping.is_set())
                 self._process = None
-        return reason or reason_code
+        # Killed on purpose, its socket may break in any way: that is not the reason.
+        return reason_code if self._stopping.is_set() else reason or reason_code
 
     def _command(self, child_end: socket.socket) -> list[str]:
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -25,6 +26,10 @@ from tavid_ros.processes import NodeProcess
 from tests.ros.graph import Graph, wait_for
 from tests.ros.messages import make_request
 
+# Domains above 101 use ports that the system gives to others.
+DOMAINS = itertools.cycle(
+    (int(os.environ["ROS_DOMAIN_ID"]) + offset) % 100 + 1 for offset in range(20, 60)
+)
 PARAMETERS = {"backend": "fake", "worker_niceness": 0}
 
 
@@ -43,7 +48,7 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def start_planner(tmp_path):
+def start_planner(tmp_path, own_domain):
     processes = []
 
     def start(**parameters) -> NodeProcess:
@@ -58,8 +63,15 @@ def start_planner(tmp_path):
         process.end()
 
 
-@pytest.fixture(scope="module")
-def caller(tmp_path_factory):
+@pytest.fixture
+def own_domain(monkeypatch):
+    """A DDS domain for one test: a killed planner haunts its domain for 20 s."""
+    domain = next(DOMAINS)
+    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+
+
+@pytest.fixture
+def caller(own_domain):
     """A client in its own node, which nobody spins."""
     import rclpy
 
