@@ -12,6 +12,7 @@ from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
 from tavid_core.types import CameraIntrinsics, PointTrack
 
 __all__ = [
+    "MIN_ACTOR_CONFIDENCE",
     "MIN_POINT_CONFIDENCE",
     "actor_confidence",
     "clean_path",
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 MIN_POINT_CONFIDENCE = 0.3
+# Actors of the detector's own world score 0.8 and more, a photograph that it cannot read 0.25.
+MIN_ACTOR_CONFIDENCE = 0.4
 MAX_GAP_FRAMES = 2
 
 

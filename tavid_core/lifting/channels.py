@@ -6,7 +6,11 @@ import dataclasses
 
 import numpy as np
 
-from tavid_core.lifting.body import MIN_POINT_CONFIDENCE, actor_confidence
+from tavid_core.lifting.body import (
+    MIN_ACTOR_CONFIDENCE,
+    MIN_POINT_CONFIDENCE,
+    actor_confidence,
+)
 from tavid_core.lifting.contact import ContactInterval
 from tavid_core.lifting.depth import SceneDepth
 from tavid_core.lifting.keypoints import Keypoints
@@ -77,9 +81,9 @@ def judge_channels(
 
 def _judge_actor(keypoints: Keypoints) -> tuple[float, str]:
     sureness = actor_confidence(keypoints)
-    if sureness < MIN_POINT_CONFIDENCE:
+    if sureness < MIN_ACTOR_CONFIDENCE:
         return sureness, (
-            f"no actor is seen (detection {sureness:.2f}, {MIN_POINT_CONFIDENCE} needed)"
+            f"no actor is seen (detection {sureness:.2f}, {MIN_ACTOR_CONFIDENCE} needed)"
         )
     return sureness, f"the actor is seen with only {sureness:.2f} confidence"
 

@@ -17,6 +17,7 @@ from tavid_core.camera import intrinsics_from_field_of_view
 from tavid_core.errors import check_shape
 from tavid_core.frame_fit import FrameFit
 from tavid_core.lifting.body import (
+    MIN_ACTOR_CONFIDENCE,
     MIN_POINT_CONFIDENCE,
     actor_confidence,
     clean_path,
@@ -121,7 +122,7 @@ class _Flat:
 
     def sure_hands(self) -> tuple[str, ...]:
         """Hands that are seen surely enough to be worth a track; none without an actor."""
-        if actor_confidence(self._keypoints) < MIN_POINT_CONFIDENCE:
+        if actor_confidence(self._keypoints) < MIN_ACTOR_CONFIDENCE:
             return ()
         return tuple(
             name
