@@ -16,6 +16,7 @@ from ros_env import ROOT, build_environment, find_install_space, find_venv
 
 __all__ = ["build", "hash_inputs"]
 
+COPIED_FOLDERS = ("tavid_core/assets", "launch", "config")
 INTERFACE_INPUTS = ("action", "msg", "cmake", "CMakeLists.txt", "package.xml")
 
 
@@ -38,6 +39,11 @@ def hash_inputs(root: Path, venv: Path) -> str:
         if path.is_file():
             digest.update(f"{path.name}\0".encode())
             digest.update(path.read_bytes())
+    # What colcon copies by pattern: a new file needs a build, a changed one runs from the source.
+    for name in COPIED_FOLDERS:
+        for path in sorted((root / name).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"{path.relative_to(root)}\0".encode())
     return digest.hexdigest()
 
 
