@@ -15,7 +15,7 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.publisher import Publisher
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header, String
@@ -29,11 +29,8 @@ from tavid_ros.spinning import BackgroundExecutor
 
 __all__ = ["CameraNode", "main"]
 
-_SENSOR_QOS = QoSProfile(
-    depth=1,
-    reliability=qos_profile_sensor_data.reliability,
-    durability=qos_profile_sensor_data.durability,
-)
+# Reliable, which connects to every kind of subscription; depth 1, so that a slow one costs nothing.
+_QOS = QoSProfile(depth=1)
 
 
 class CameraNode(Node):
@@ -73,7 +70,7 @@ class CameraNode(Node):
         self.create_timer(1.0 / self._settings.rate_hz, self._publish_next)
 
     def _make(self, message_type: type, topic: str) -> Publisher:
-        return self.create_publisher(message_type, topic, _SENSOR_QOS)
+        return self.create_publisher(message_type, topic, _QOS)
 
     def _read_next(self) -> Picture:
         """Read the next picture, or the first again, or keep the only one there is."""

@@ -1,0 +1,162 @@
+"""The camera made of files, over DDS."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rclpy
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CompressedImage, Image
+from tavid.action import PlanInteraction
+
+from tavid_core.errors import InputError
+from tavid_ros import conversions
+from tavid_ros.camera_node import CameraNode
+from tavid_ros.processes import NodeProcess
+from tavid_ros.snapshot import Snapshot, SnapshotTimeoutError
+from tavid_ros.sources import find_scene, read_image, read_mask
+from tavid_ros.spinning import BackgroundExecutor
+from tests.ros.graph import wait_for
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def context():
+    made = rclpy.Context()
+    arguments = ["--ros-args", "-r", f"__ns:=/camera_{next(NUMBERS)}", "--disable-rosout-logs"]
+    rclpy.init(args=arguments, context=made)
+    yield made
+    rclpy.shutdown(context=made)
+
+
+@pytest.fixture
+def start_camera(context):
+    started = []
+
+    def start(**parameters) -> CameraNode:
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        node = CameraNode(context=context, parameter_overrides=overrides)
+        started.append((node, BackgroundExecutor(node, num_threads=2)))
+        return node
+
+    yield start
+    for node, executor in started:
+        executor.stop()
+        node.destroy_node()
+
+
+@pytest.fixture
+def listener(context):
+    node = rclpy.create_node("listener", context=context)
+    yield node
+    node.destroy_node()
+
+
+def test_snapshot_of_a_scene_is_the_scene(start_camera, listener):
+    start_camera(rate_hz=20.0, frame_id="head")
+    snapshot, goal = Snapshot(listener), PlanInteraction.Goal()
+    snapshot.fill(goal, timeout_sec=30.0)
+    snapshot.destroy()
+    folder = find_scene("")
+    image = read_image(folder / "image.png")
+    np.testing.assert_array_equal(conversions.image_from_message(goal.image), image)
+    mask = conversions.mask_from_message(goal.target_mask)
+    np.testing.assert_array_equal(mask, read_mask(folder / "mask.png", image.shape[:2]))
+    assert np.isfinite(conversions.depth_from_message(goal.depth)).any()
+    assert conversions.intrinsics_from_message(goal.camera_info).width == image.shape[1]
+    assert goal.prompt
+    stamps = {
+        conversions.nanoseconds_from_time(message.header.stamp)
+        for message in (goal.image, goal.target_mask, goal.depth, goal.camera_info)
+    }
+    assert len(stamps) == 1
+    assert stamps.pop() > 0
+    assert goal.image.header.frame_id == "head"
+
+
+def test_prompt_of_the_goal_stays(start_camera, listener):
+    start_camera(rate_hz=20.0)
+    snapshot, goal = Snapshot(listener), PlanInteraction.Goal(prompt="mine")
+    snapshot.fill(goal, timeout_sec=30.0)
+    snapshot.destroy()
+    assert goal.prompt == "mine"
+
+
+def test_snapshot_names_what_does_not_come(start_camera, listener, tmp_path):
+    snapshot = Snapshot(listener)
+    with pytest.raises(SnapshotTimeoutError, match="got no image and no target_mask"):
+        snapshot.fill(PlanInteraction.Goal(), timeout_sec=0.2)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
+    start_camera(source="image", path=str(tmp_path / "a.png"), rate_hz=20.0)
+    with pytest.raises(SnapshotTimeoutError, match="got no target_mask"):
+        snapshot.fill(PlanInteraction.Goal(), timeout_sec=3.0)
+    snapshot.destroy()
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_folder_is_played_in_order_once_or_again(start_camera, listener, tmp_path, loop):
+    for value in (10, 20, 30):
+        image = np.full((32, 32, 3), value, np.uint8)
+        cv2.imwrite(str(tmp_path / f"{value}.png"), image)
+    heard: list[Image] = []
+    listener.create_subscription(Image, "image", heard.append, 100)
+    executor = BackgroundExecutor(listener, num_threads=2)
+    camera = start_camera(source="folder", path=str(tmp_path), rate_hz=20.0, loop=loop)
+    if loop:
+        wait_for(lambda: len(heard) >= 6)
+        values = [message.data[0] for message in heard]
+        steps = {(after - before) % 30 for before, after in itertools.pairwise(values)}
+        assert steps <= {10, 20, 0}
+        assert set(values) == {10, 20, 30}
+    else:
+        wait_for(camera.is_finished.is_set)
+        assert len(heard) <= 3
+    executor.stop()
+
+
+def test_compressed_pictures_too(start_camera, listener):
+    heard: list[CompressedImage] = []
+    listener.create_subscription(CompressedImage, "image/compressed", heard.append, 10)
+    executor = BackgroundExecutor(listener, num_threads=2)
+    start_camera(publish_compressed=True, rate_hz=20.0)
+    wait_for(lambda: heard)
+    executor.stop()
+    image = read_image(find_scene("") / "image.png")
+    assert conversions.image_from_message(heard[0]).shape == image.shape
+
+
+def test_file_that_turns_bad_ends_the_camera_with_a_word(start_camera, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 32, 3), np.uint8))
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    camera = start_camera(source="folder", path=str(tmp_path), rate_hz=20.0)
+    wait_for(camera.is_finished.is_set)
+
+
+def test_missing_file_is_told_at_once(start_camera):
+    with pytest.raises(InputError, match="image must be a readable file"):
+        start_camera(source="image", path="/nowhere.png")
+
+
+def test_process_says_what_is_missing_and_ends_on_a_signal(tmp_path):
+    parameters = {"source": "image", "path": "/nowhere.png"}
+    with NodeProcess("tavid_ros.camera_node", parameters, tmp_path) as camera:
+        wait_for(lambda: camera.exit_status is not None, 60.0)
+        assert camera.exit_status == 1
+        assert "image must be a readable file" in camera.read_log_tail()
+        assert "Traceback" not in camera.read_log_tail()
+    with NodeProcess("tavid_ros.camera_node", {}, tmp_path) as camera:
+        wait_for(lambda: signal_is_caught(camera.pid), 60.0)
+        assert camera.end() == 0
+
+
+def signal_is_caught(pid: int) -> bool:
+    """Tell whether a process has its own handler for SIGTERM."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    caught = next(line for line in lines if line.startswith("SigCgt")).split()[1]
+    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
