@@ -99,6 +99,8 @@ def test_worker_killed_while_idle_is_replaced(shared_graph):
     worker = shared_graph.planner._worker
     pid = worker.pid
     os.kill(pid, signal.SIGKILL)
+    # A goal that comes before the death is noticed is lost with the worker, and says so.
+    wait_for(lambda: worker.pid not in (None, pid))
     assert_still_plans(shared_graph)
     assert worker.pid != pid
 
