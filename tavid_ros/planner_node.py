@@ -75,10 +75,9 @@ def _logged(transition: Transition) -> Transition:
 class PlannerNode(LifecycleNode):
     """Serves the action `plan_interaction`; the model runs in a child process.
 
-    unconfigured: diagnostics only. configure: load the model (takes as long as that
-    takes) and create topics. activate: create action and services, beat, accept goals.
-    deactivate: end the running goal, reject others, keep the model. cleanup: end the model's
-    process.
+    unconfigured: heartbeat and diagnostics only. configure: load the model (takes as long as that
+    takes) and create topics. activate: create action and services, accept goals. deactivate: end
+    the running goal, reject others, keep the model. cleanup: end the model's process.
 
     Args:
         context: For tests; None = the default one.
@@ -211,11 +210,6 @@ class PlannerNode(LifecycleNode):
         self._worker = self._runner = self._plan_publishers = None
         self._inputs.clear()
 
-    def destroy_node(self) -> None:
-        """Take everything away, also what rclpy would leave behind: the action server."""
-        self.release()
-        super().destroy_node()
-
     def _end_goal(self, code: ErrorCode, message: str) -> None:
         self._gate.close(message)
         if self._runner is not None and not self._runner.interrupt(
@@ -304,10 +298,6 @@ class PlannerNode(LifecycleNode):
     # Timers and parameters
 
     def _beat(self) -> None:
-        # Silent before there is an action server: who hears a heartbeat may send a goal. DDS shows
-        # the server of a killed planner for 20 s more, so that its sight alone proves nothing.
-        if not self._is_serving:
-            return
         self._num_beats += 1
         self._heartbeat.publish(UInt64(data=self._num_beats))
 
