@@ -112,16 +112,21 @@ class PlanClient:
 
         Raises:
             PlanTimeoutError: If there is none in time.
+            CanceledError: If `cancel` was called.
         """
 
-        def is_there() -> bool:
-            return self._client.server_is_ready() and self._last_beat_sec is not None
+        def is_over() -> bool:
+            is_there = self._client.server_is_ready() and self._last_beat_sec is not None
+            return is_there or self._cancel_requested.is_set()
 
-        if not self._wait(is_there, time.monotonic() + timeout_sec):
-            heard = "none at all" if self._last_beat_sec is None else "one that is still loading"
+        is_in_time = self._wait(is_over, time.monotonic() + timeout_sec)
+        if self._cancel_requested.is_set():
+            self._cancel_requested.clear()
+            raise CanceledError("plan must not go on, got a cancel before it began. Ask again.")
+        if not is_in_time:
             raise PlanTimeoutError(
-                f"a planner must be there within {timeout_sec:g} s, got {heard}. Is planner_node "
-                "running, in this namespace and ROS_DOMAIN_ID? Its log says what it is doing."
+                f"a planner must be there within {timeout_sec:g} s, got none. Is planner_node "
+                "running, in this namespace and ROS_DOMAIN_ID, and has it loaded its model?"
             )
 
     def plan(
@@ -186,23 +191,28 @@ class PlanClient:
             ServerLostError: If the planner went away.
         """
         deadline_sec = time.monotonic() + timeout_sec
-        self._cancel_requested.clear()
         self._forget_old_beats()
         self.wait_for_planner(min(timeout_sec, _SEND_TIMEOUT_SEC))
         self._num_restarts = 0
-        handle = self._send(goal, on_progress)
-        response_future = handle.get_result_async()
-        is_in_time = self._wait(
-            lambda: response_future.done() or self._cancel_requested.is_set(),
-            deadline_sec,
-            must_live=True,
-        )
-        if not response_future.done():
-            self._cancel_and_wait(handle, response_future)
+        try:
+            handle = self._send(goal, on_progress)
+            response_future = handle.get_result_async()
+            is_in_time = self._wait(
+                lambda: response_future.done() or self._cancel_requested.is_set(),
+                deadline_sec,
+                must_live=True,
+            )
+            if not response_future.done():
+                self._cancel_and_wait(handle, response_future)
+        finally:
+            self._cancel_requested.clear()
         return _judge(response_future.result(), timeout_sec, is_timeout=not is_in_time)
 
     def cancel(self) -> None:
-        """Cancel the goal that another thread waits for; that wait raises `CanceledError`."""
+        """Cancel the goal that another thread waits for; that wait raises `CanceledError`.
+
+        With nobody waiting, the next wait is over at once.
+        """
         self._cancel_requested.set()
 
     @staticmethod

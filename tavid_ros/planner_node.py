@@ -49,6 +49,7 @@ _DIAGNOSTICS_PERIOD_SEC = 1.0
 _INTERRUPT_WAIT_SEC = 1.0
 _LOG_THROTTLE_SEC = 5.0
 _LINGER_SEC = 0.1
+_START_END_SEC = 1.0
 
 Transition = Callable[["PlannerNode", LifecycleState], TransitionCallbackReturn]
 
@@ -75,9 +76,10 @@ def _logged(transition: Transition) -> Transition:
 class PlannerNode(LifecycleNode):
     """Serves the action `plan_interaction`; the model runs in a child process.
 
-    unconfigured: heartbeat and diagnostics only. configure: load the model (takes as long as that
-    takes) and create topics. activate: create action and services, accept goals. deactivate: end
-    the running goal, reject others, keep the model. cleanup: end the model's process.
+    unconfigured: diagnostics only. configure: load the model (takes as long as that
+    takes) and create topics. activate: create action and services, beat, accept goals.
+    deactivate: end the running goal, reject others, keep the model. cleanup: end the model's
+    process.
 
     Args:
         context: For tests; None = the default one.
@@ -210,6 +212,11 @@ class PlannerNode(LifecycleNode):
         self._worker = self._runner = self._plan_publishers = None
         self._inputs.clear()
 
+    def destroy_node(self) -> None:
+        """Take everything away, also what rclpy would leave behind: the action server."""
+        self.release()
+        super().destroy_node()
+
     def _end_goal(self, code: ErrorCode, message: str) -> None:
         self._gate.close(message)
         if self._runner is not None and not self._runner.interrupt(
@@ -298,6 +305,10 @@ class PlannerNode(LifecycleNode):
     # Timers and parameters
 
     def _beat(self) -> None:
+        # Silent before there is an action server: who hears a heartbeat may send a goal. DDS shows
+        # the server of a killed planner for 20 s more, so that its sight alone proves nothing.
+        if not self._is_serving:
+            return
         self._num_beats += 1
         self._heartbeat.publish(UInt64(data=self._num_beats))
 
@@ -364,10 +375,14 @@ def main(args: list[str] | None = None) -> int:
         rclpy.shutdown()
         return 1
     executor = BackgroundExecutor(node, num_threads=node.parameters.executor_threads)
+    starter = threading.Thread(target=_start, args=(node, stopping, failed), daemon=True)
     if node.parameters.autostart:
-        threading.Thread(target=_start, args=(node, stopping, failed), daemon=True).start()
+        starter.start()
     stopping.wait()
     node.end()
+    if node.parameters.autostart:
+        # A client may end the node it was waiting for while activation has a line left to run.
+        starter.join(_START_END_SEC)
     # The result of the goal that was just ended must reach its client.
     time.sleep(_LINGER_SEC)
     executor.stop()

@@ -28,7 +28,7 @@ from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 from tavid_ros import plan_codec
 from tavid_ros.wire import Message, receive_message, send_message
 
-__all__ = ["BACKENDS", "Planner", "main"]
+__all__ = ["BACKENDS", "Planner", "Worker", "main"]
 
 _LOGGER = logging.getLogger("tavid.worker")
 _PR_SET_PDEATHSIG = 1
@@ -72,18 +72,34 @@ BACKENDS: Mapping[str, Callable[[Mapping[str, str]], Planner]] = {
 }
 
 
-class _Worker:
-    def __init__(self, connection: socket.socket) -> None:
+def _leave_at_once() -> None:
+    # Not sys.exit: the main thread may be inside the model for a long time.
+    os._exit(0)
+
+
+class Worker:
+    """Serves the node at the other end of a socket.
+
+    Args:
+        connection: Connected stream socket.
+        leave: Called when the node is gone.
+    """
+
+    def __init__(
+        self, connection: socket.socket, leave: Callable[[], None] = _leave_at_once
+    ) -> None:
         self._connection = connection
+        self._leave = leave
         self._send_lock = threading.Lock()
-        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._canceled_jobs: set[str] = set()
         self._planner: Planner | None = None
 
     def run(self) -> None:
+        """Load and plan as the node says, until it is gone."""
         threading.Thread(target=self._read, daemon=True).start()
-        while True:
-            header, arrays = self._inbox.get()
+        while (message := self._inbox.get()) is not None:
+            header, arrays = message
             if header["type"] == "load":
                 self._load(header)
             elif header["type"] == "plan":
@@ -98,8 +114,8 @@ class _Worker:
                     self._inbox.put(message)
         except OSError as error:
             _LOGGER.warning("socket of the node broke: %s", error)
-        # Not sys.exit: the main thread may be inside the model for a long time.
-        os._exit(0)
+        self._inbox.put(None)
+        self._leave()
 
     def _send(self, header: Mapping[str, object], arrays: plan_codec.Arrays | None = None) -> None:
         with self._send_lock:
@@ -217,7 +233,7 @@ def main(args: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(options.niceness)
     logging.basicConfig(level=logging.INFO, format="[%(levelname)s] [%(name)s]: %(message)s")
-    _Worker(socket.socket(fileno=options.socket)).run()
+    Worker(socket.socket(fileno=options.socket)).run()
     return 0
 
 

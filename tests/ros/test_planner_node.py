@@ -139,11 +139,18 @@ def test_trigger_services_plan_and_cancel(graph):
     wait_for(lambda: not graph.call(Trigger, "planner/cancel").success)
 
 
-def test_heartbeat_counts_before_the_model_is_loaded(graph):
-    graph.start(is_active=False)
+def test_heartbeat_counts_while_there_is_a_server(graph):
+    planner = graph.start(is_active=False)
     beats = graph.subscribe(UInt64, "planner/heartbeat")
-    wait_for(lambda: len(beats) >= 3, 5.0)
+    assert planner.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    time.sleep(0.6)
+    assert beats == []
+    assert planner.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    wait_for(lambda: len(beats) >= 3)
     assert [beat.data for beat in beats] == list(range(beats[0].data, beats[0].data + len(beats)))
+    assert planner.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    num_beats = len(beats)
+    wait_for(lambda: len(beats) >= num_beats + 2)
 
 
 def test_diagnostics_name_worker_inputs_and_last_plan(shared_graph):

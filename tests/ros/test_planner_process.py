@@ -185,6 +185,17 @@ def test_client_plans_and_loads_the_plan(start_planner, caller):
         caller.plan(request.image.astype(float), request.target_mask, "x", 1.0)
 
 
+def test_planner_that_comes_back_is_waited_for(start_planner, caller):
+    killed = start_planner()
+    caller.wait_for_planner(60.0)
+    os.kill(killed.pid, signal.SIGKILL)
+    # DDS still shows the server that was killed.
+    start_planner()
+    time.sleep(2.0)
+    caller.wait_for_planner(60.0)
+    assert ask(caller).touches_target
+
+
 def test_client_without_a_planner_says_so(caller):
     with pytest.raises(PlanTimeoutError, match=r"a planner must be there within 0\.3 s"):
         caller.wait_for_planner(0.3)

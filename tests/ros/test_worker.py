@@ -1,0 +1,154 @@
+"""The worker's own side, in this process: what it answers to each message."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+import numpy as np
+import pytest
+
+from tavid_core.errors import ErrorCode
+from tavid_core.io import load_plan
+from tavid_ros import plan_codec
+from tavid_ros.wire import receive_message, send_message
+from tavid_ros.worker import BACKENDS, Worker
+from tests.ros.messages import make_request
+
+
+class Peer:
+    """The node's end of a worker that runs on a thread."""
+
+    def __init__(self) -> None:
+        self.connection, other = socket.socketpair()
+        self.connection.settimeout(60.0)
+        self.is_left = threading.Event()
+        self.thread = threading.Thread(target=Worker(other, self.is_left.set).run, daemon=True)
+        self.thread.start()
+
+    def send(self, kind: str, arrays=None, **header) -> None:
+        send_message(self.connection, {"type": kind, **header}, arrays)
+
+    def load(self, backend: str = "fake", model: str = "mini"):
+        self.send("load", backend=backend, options={"model": model})
+        return receive_message(self.connection)[0]
+
+    def plan(self, job: str = "1", save_to: str = "", **fields) -> None:
+        header, arrays = plan_codec.pack_request(make_request(**fields))
+        self.send("plan", arrays, job=job, save_to=save_to, **header)
+
+    def finish(self):
+        """Skip progress and return the end of a job."""
+        while (message := receive_message(self.connection))[0]["type"] == "progress":
+            pass
+        return message
+
+
+@pytest.fixture
+def peer():
+    made = Peer()
+    yield made
+    made.connection.close()
+    assert made.is_left.wait(10.0)
+    made.thread.join(10.0)
+    assert not made.thread.is_alive()
+
+
+def test_load_then_plan(peer):
+    assert peer.load()["type"] == "ready"
+    peer.plan()
+    header, arrays = peer.finish()
+    assert (header["type"], header["job"], header["folder"]) == ("result", "1", "")
+    plan = plan_codec.unpack_plan(header, arrays, make_request())
+    assert plan.motion.contact.touches_target
+
+
+def test_plan_is_saved_whole_or_not_at_all(peer, tmp_path):
+    peer.load()
+    peer.plan(save_to=str(tmp_path / "a" / "plan"))
+    header, _ = peer.finish()
+    assert header["folder"] == str(tmp_path / "a" / "plan")
+    np.testing.assert_array_equal(load_plan(header["folder"]).request.image, make_request().image)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["plan"]
+    (tmp_path / "file").write_text("in the way")
+    peer.plan(save_to=str(tmp_path / "file" / "plan"))
+    header, _ = peer.finish()
+    assert header["type"] == "result"
+    assert header["folder"] == ""
+    assert "the plan could not be saved to" in header["save_error"]
+
+
+def test_plan_before_load_is_refused(peer):
+    peer.plan()
+    header, _ = peer.finish()
+    assert header["type"] == "failure"
+    assert header["code"] == ErrorCode.NOT_READY
+
+
+def test_cancel_before_and_while_planning(peer):
+    peer.load()
+    peer.send("cancel", job="1")
+    peer.plan("1")
+    assert peer.finish()[0]["code"] == ErrorCode.CANCELED
+    peer.plan("2", num_inference_steps=500)
+    while receive_message(peer.connection)[0].get("stage") != "denoise":
+        pass
+    peer.send("cancel", job="2")
+    assert peer.finish()[0]["code"] == ErrorCode.CANCELED
+    peer.plan("3")
+    assert peer.finish()[0]["type"] == "result"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "code"),
+    [
+        ("oom at denoise", ErrorCode.OUT_OF_MEMORY),
+        ("nan at lift", ErrorCode.NON_FINITE),
+        ("error at condition", ErrorCode.MODEL_ERROR),
+    ],
+)
+def test_failures_are_told_and_survived(peer, prompt, code):
+    peer.load()
+    peer.plan(prompt=prompt)
+    header, _ = peer.finish()
+    assert header["code"] == code
+    assert header["message"]
+    peer.plan()
+    assert peer.finish()[0]["type"] == "result"
+
+
+def test_torch_running_out_of_memory_is_known_by_name(peer, monkeypatch):
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    class Planner:
+        def plan(self, request, on_progress, should_stop):
+            raise OutOfMemoryError("CUDA")
+
+    monkeypatch.setitem(BACKENDS, "tavid", lambda options: Planner())
+    assert peer.load("tavid")["type"] == "ready"
+    peer.plan()
+    header, _ = peer.finish()
+    assert header["code"] == ErrorCode.OUT_OF_MEMORY
+    assert "offload" in header["message"]
+
+
+def test_unusable_request_is_told(peer):
+    peer.load()
+    header, arrays = plan_codec.pack_request(make_request())
+    arrays["target_mask"] = np.zeros_like(arrays["target_mask"])
+    peer.send("plan", arrays, job="1", save_to="", **header)
+    assert peer.finish()[0]["code"] == ErrorCode.INVALID_INPUT
+
+
+@pytest.mark.parametrize(
+    ("backend", "model", "code"),
+    [
+        ("fake", "missing", ErrorCode.MODEL_ERROR),
+        ("os.system", "mini", ErrorCode.INVALID_INPUT),
+    ],
+)
+def test_loads_that_fail_are_told(peer, backend, model, code):
+    header = peer.load(backend, model)
+    assert header["type"] == "load_failed"
+    assert header["code"] == code
