@@ -20,6 +20,7 @@ from training.batches import draw_batch, rotary_embedding
 from training.cache import LatentCache, load_or_build_cache
 from training.losses import diffusion_loss, noisy_latents
 from training.mini import MiniConfig, build_scheduler, build_text_encoder, build_transformer
+from training.optimizers import OPTIMIZERS
 from training.tokenizer import build_tokenizer, vocabulary_sentences
 from training.trainer import LoopConfig, apply_weights, run_loop
 
@@ -78,6 +79,7 @@ def train_base(
     loop: LoopConfig,
     folder: Path,
     batch_size: int,
+    start_from: Path | None = None,
 ) -> tuple[CogVideoXTransformer3DModel, T5EncoderModel]:
     """Train transformer and text encoder together on clips without targets.
 
@@ -87,6 +89,8 @@ def train_base(
         loop: The schedule.
         folder: Of the run.
         batch_size: Clips per step.
+        start_from: Diffusers folder of a base whose weights to begin with, or None for fresh
+            ones; a checkpoint in `folder` goes first.
 
     Returns:
         Both in eval mode.
@@ -97,6 +101,10 @@ def train_base(
         "transformer": build_transformer(config),
         "text_encoder": build_text_encoder(config, len(tokenizer)),
     }
+    if start_from is not None:
+        begun = TargetAwarePipeline.from_pretrained(start_from, use_safetensors=True)
+        for name, module in modules.items():
+            module.load_state_dict(getattr(begun, name).state_dict())
     scheduler = build_scheduler()
     rotary = rotary_embedding(modules["transformer"], config.num_latent_frames)
 
@@ -137,7 +145,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--limit", type=int, help="use only the first clips")
     parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--learning-rate", type=float, default=6e-4)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon")
+    parser.add_argument("--start-from", type=Path, help="begin with the weights of this base")
     parser.add_argument(
         "--max-minutes", type=float, help="stop after this time; run again to go on"
     )
@@ -152,10 +162,16 @@ def main(arguments: list[str] | None = None) -> int:
         learning_rate=options.learning_rate,
         warmup_steps=100,
         ema_decay=0.995,
+        optimizer=options.optimizer,
         max_minutes=options.max_minutes,
     )
     transformer, text_encoder = train_base(
-        cache, tokenizer, loop, options.out / "base_run", options.batch_size
+        cache,
+        tokenizer,
+        loop,
+        options.out / "base_run",
+        options.batch_size,
+        options.start_from,
     )
     pipeline = TargetAwarePipeline(
         tokenizer=tokenizer,

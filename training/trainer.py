@@ -17,6 +17,7 @@ from torch import nn
 from tqdm import tqdm
 
 from tavid_core.errors import ConfigError, NonFiniteError
+from training.optimizers import OptimizerGroup, build_optimizer
 
 __all__ = ["LoopConfig", "run_loop"]
 
@@ -36,6 +37,7 @@ class LoopConfig:
         ema_decay: Of the averaged weights that are the result; 0 takes the last weights.
         save_every: Steps between checkpoints.
         seed: All randomness is a function of it and the step.
+        optimizer: "adamw" or "muon", see `build_optimizer`.
         max_minutes: Stop (resumably) after this time, or None; the schedule is not shortened.
     """
 
@@ -47,6 +49,7 @@ class LoopConfig:
     ema_decay: float = 0.99
     save_every: int = 100
     seed: int = 0
+    optimizer: str = "adamw"
     max_minutes: float | None = None
 
     def __post_init__(self) -> None:
@@ -98,7 +101,7 @@ class _Checkpoints:
         self.folder = folder
 
     def save(
-        self, step: int, tensors: Mapping[str, torch.Tensor], optimizer: torch.optim.Optimizer
+        self, step: int, tensors: Mapping[str, torch.Tensor], optimizer: OptimizerGroup
     ) -> None:
         final = self.folder / f"step_{step:07d}"
         part = self.folder / f".step_{step:07d}.part"
@@ -152,8 +155,8 @@ def run_loop(
         NonFiniteError: If the loss is not finite; the last checkpoint stays.
     """
     parameters, buffers = _trainable(modules), _buffers(modules)
-    optimizer = torch.optim.AdamW(
-        parameters.values(), lr=config.learning_rate, weight_decay=config.weight_decay
+    optimizer = build_optimizer(
+        config.optimizer, parameters, config.learning_rate, config.weight_decay
     )
     average = {name: p.detach().clone() for name, p in parameters.items()}
     checkpoints = _Checkpoints(folder)
@@ -190,7 +193,7 @@ def _restore(
     parameters: Mapping[str, nn.Parameter],
     buffers: Mapping[str, torch.Tensor],
     average: dict[str, torch.Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizer: OptimizerGroup,
 ) -> int:
     newest = checkpoints.newest()
     if newest is None:
@@ -210,7 +213,7 @@ def _train_step(
     config: LoopConfig,
     step: int,
     parameters: Mapping[str, nn.Parameter],
-    optimizer: torch.optim.Optimizer,
+    optimizer: OptimizerGroup,
     loss_of: LossFunction,
 ) -> dict[str, float]:
     generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
@@ -221,11 +224,10 @@ def _train_step(
             f"loss must be finite, got {loss.item()} at step {step}. Lower the learning rate and "
             "resume from the last checkpoint."
         )
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_(parameters.values(), config.max_grad_norm)
-    for group in optimizer.param_groups:
-        group["lr"] = config.rate(step)
+    optimizer.set_learning_rate(config.rate(step))
     optimizer.step()
     return {**{k: float(v.detach()) for k, v in losses.items()}, "grad_norm": float(norm)}
 
