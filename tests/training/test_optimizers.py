@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from tavid_core.errors import ConfigError
 from torch import nn
+
+from tavid_core.errors import ConfigError
 from training.optimizers import build_optimizer
 
 
