@@ -34,6 +34,7 @@ from std_msgs.msg import Header, UInt64
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import CanceledError, ErrorCode, TavidError
+from tavid_core.files import read_image, read_mask
 from tavid_core.io import load_plan
 from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 from tavid_ros import conversions
@@ -47,7 +48,6 @@ from tavid_ros.client_errors import (
     path_from_uri,
 )
 from tavid_ros.progress_bar import ProgressBar
-from tavid_ros.sources import read_image, read_mask
 
 __all__ = [
     "PlanClient",

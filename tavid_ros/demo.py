@@ -24,12 +24,13 @@ from rclpy.signals import SignalHandlerOptions
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode, InputError, TavidError
+from tavid_core.files import read_image, read_mask
 from tavid_core.types import InteractionPlan
 from tavid_ros.client import PlanClient, PlanFailedError, PlanTimeoutError, path_from_uri
 from tavid_ros.processes import NodeProcess
 from tavid_ros.progress_bar import ProgressBar
 from tavid_ros.snapshot import Snapshot
-from tavid_ros.sources import find_scene, list_scenes, read_image, read_mask
+from tavid_ros.sources import find_scene, list_scenes
 
 __all__ = ["DemoOptions", "main", "run_demo"]
 

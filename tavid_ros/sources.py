@@ -3,30 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 import tavid_core
-from tavid_core.camera import intrinsics_from_field_of_view, intrinsics_from_json
+from tavid_core.camera import intrinsics_from_field_of_view
 from tavid_core.errors import InputError, MissingExtraError
-from tavid_core.mask import binarize_mask, fit_mask
+from tavid_core.files import read_camera, read_depth, read_image, read_mask
+from tavid_core.json_fields import read_json_object
 from tavid_core.types import MAX_IMAGE_SIDE_PX, CameraIntrinsics
-from tavid_ros.conversions.codecs import MAX_COMPRESSED_BYTES, decode_picture
 from tavid_ros.parameters import CameraParameters
 
-__all__ = ["Picture", "find_scene", "list_scenes", "open_source", "read_image", "read_mask"]
+__all__ = ["Picture", "find_scene", "list_scenes", "open_source"]
 
 _SCENES = Path(tavid_core.__file__).parent / "assets" / "scenes"
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-_MILLIMETRES_PER_METRE = 1000.0
 # Beyond every training, validation and held-out scene.
 _FIRST_WORLD_SEED = 50_000_000
 _NUM_WORLD_SCENES = 100
@@ -51,80 +48,13 @@ class Picture:
     prompt: str = ""
 
 
-def _read_bytes(path: Path, name: str) -> bytes:
-    try:
-        if path.stat().st_size > MAX_COMPRESSED_BYTES:
-            raise InputError(
-                f"{name} must have at most {MAX_COMPRESSED_BYTES} bytes, got "
-                f"{path.stat().st_size}. Compress or resize {path}."
-            )
-        return path.read_bytes()
-    except OSError as error:
+def _read_depth(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
+    depth_m = read_depth(path)
+    if depth_m.shape != size_hw:
         raise InputError(
-            f"{name} must be a readable file, got {error.strerror}: {path}. Check the path."
-        ) from error
-
-
-def read_image(path: Path, name: str = "image") -> NDArray[np.uint8]:
-    """Read a picture file, turned as its camera says (EXIF).
-
-    Args:
-        path: JPEG or PNG.
-        name: What the user calls it, for the message.
-
-    Returns:
-        RGB, uint8 (H, W, 3).
-
-    Raises:
-        InputError: If it cannot be read.
-    """
-    return decode_picture(name, _read_bytes(path, name), is_turned=True)
-
-
-def read_mask(path: Path, size_hw: tuple[int, int], name: str = "mask") -> NDArray[np.bool_]:
-    """Read a mask file: what is brighter than half is marked.
-
-    A picture with two values 0 and 1 is understood too. Another size of the same aspect is resized.
-
-    Args:
-        path: JPEG or PNG, grey or colour.
-        size_hw: Rows and columns of the image.
-        name: What the user calls it, for the message.
-
-    Returns:
-        bool (H, W), neither empty nor all marked.
-
-    Raises:
-        InputError: If it cannot be read or does not fit the image.
-    """
-    gray = decode_picture(name, _read_bytes(path, name), is_turned=True).max(axis=2)
-    mask = binarize_mask(gray, threshold=0 if gray.max() <= 1 else 127)
-    return fit_mask(mask, size_hw, name=name)
-
-
-def read_depth(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Read a depth file.
-
-    Args:
-        path: PNG, 16 bit, millimetres, 0 = unknown.
-        size_hw: Rows and columns of the image.
-
-    Returns:
-        float32 (H, W), metres, NaN = unknown.
-
-    Raises:
-        InputError: If it cannot be read or has another size.
-    """
-    data = np.frombuffer(_read_bytes(path, "depth"), np.uint8)
-    millimetres = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    if millimetres is None or millimetres.dtype != np.uint16 or millimetres.shape != size_hw:
-        got = "no picture" if millimetres is None else f"{millimetres.dtype} {millimetres.shape}"
-        raise InputError(
-            f"depth must be a 16-bit PNG of {size_hw[1]}x{size_hw[0]} pixels, got {got}: {path}. "
-            "Save millimetres, registered to the image."
+            f"depth must have the image's {size_hw[1]}x{size_hw[0]} pixels, got "
+            f"{depth_m.shape[1]}x{depth_m.shape[0]}: {path}. Register it to the image."
         )
-    depth_m = millimetres.astype(np.float32) / _MILLIMETRES_PER_METRE
-    depth_m[millimetres == 0] = np.nan
     return depth_m
 
 
@@ -161,32 +91,26 @@ def find_scene(name_or_path: str) -> Path:
     )
 
 
-def _read_json(path: Path) -> dict[str, object]:
+def _read_prompt(path: Path) -> str:
     try:
-        document = json.loads(_read_bytes(path, path.name))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path.name} must be JSON, got {error}: {path}. Repair it.") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{path.name} must be a JSON object, got a list or value. Repair {path}.")
-    return document
+        return str(read_json_object(path).get("prompt", ""))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{path.name} must be a JSON object, got {error}: {path}. Repair it."
+        ) from error
 
 
 def _read_scene(parameters: CameraParameters) -> Iterator[Picture]:
     folder = find_scene(parameters.path)
     image = read_image(folder / "image.png")
     size_hw = image.shape[:2]
-    prompt = parameters.prompt or str(_read_json(folder / "scene.json").get("prompt", ""))
+    prompt = parameters.prompt or _read_prompt(folder / "scene.json")
     depth_path, camera_path = folder / "depth.png", folder / "camera.json"
-    intrinsics = None
-    if camera_path.exists():
-        intrinsics = intrinsics_from_json(
-            _read_bytes(camera_path, "camera").decode(errors="replace")
-        )
     yield Picture(
         image=image,
         mask=read_mask(folder / "mask.png", size_hw),
-        depth_m=read_depth(depth_path, size_hw) if depth_path.exists() else None,
-        intrinsics=intrinsics,
+        depth_m=_read_depth(depth_path, size_hw) if depth_path.exists() else None,
+        intrinsics=read_camera(camera_path) if camera_path.exists() else None,
         prompt=prompt,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import sys
@@ -11,8 +12,10 @@ from pathlib import Path
 import torch
 from diffusers import AutoencoderKLCogVideoX
 
+from tavid_core.adapter_manifest import MANIFEST_FILE, read_manifest, write_manifest
 from tavid_core.model_card import ModelCard, write_model_card
 from tavid_core.pipeline import TargetAwarePipeline
+from tavid_core.weights_file import hash_folder
 from training.mini import MiniConfig
 
 ASSETS = Path(__file__).parent.parent / "tavid_core" / "assets"
@@ -35,6 +38,25 @@ def export_base(run: Path, assets: Path, card: ModelCard) -> None:
     shutil.rmtree(assets / "mini", ignore_errors=True)
     pipeline.save_pretrained(assets / "mini", safe_serialization=True)
     write_model_card(assets / "mini", card)
+
+
+def export_adapter(run: Path, assets: Path, card: ModelCard) -> None:
+    """Copy the adapter and tie it to the base beside it, whose hash float16 has changed.
+
+    Args:
+        run: Holds adapter/.
+        assets: The package's asset folder, with the exported base.
+        card: Of the base.
+    """
+    folder = assets / "mini_adapter"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(run / "adapter", folder)
+    manifest = dataclasses.replace(
+        read_manifest(folder / MANIFEST_FILE),
+        base_model=card.name,
+        base_model_sha256=hash_folder(assets / "mini"),
+    )
+    write_manifest(folder / MANIFEST_FILE, manifest)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -66,8 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.assets.mkdir(parents=True, exist_ok=True)
     export_base(options.run, options.assets, card)
     if (options.run / "adapter").is_dir():
-        shutil.rmtree(options.assets / "mini_adapter", ignore_errors=True)
-        shutil.copytree(options.run / "adapter", options.assets / "mini_adapter")
+        export_adapter(options.run, options.assets, card)
     size = sum(f.stat().st_size for f in options.assets.rglob("*") if f.is_file())
     print(json.dumps({"assets": str(options.assets), "bytes": size}))
     return 0 if size <= MAX_BYTES else 1

@@ -20,8 +20,10 @@ from tavid_core.adapter_manifest import AdapterManifest
 from tavid_core.attention import AttentionRecorder, install_processors, token_grid
 from tavid_core.errors import TavidError
 from tavid_core.mask import mask_to_grid
+from tavid_core.model_card import MODEL_CARD_FILE, read_model_card
 from tavid_core.pipeline import TargetAwarePipeline
 from tavid_core.prompt import build_prompt, find_slot_indices
+from tavid_core.weights_file import hash_folder
 from training.batches import draw_batch, latent_masks, rotary_embedding
 from training.cache import LatentCache, load_or_build_cache
 from training.clips import METADATA_NAME
@@ -170,7 +172,8 @@ def finetune(
         out,
         pipeline.transformer,
         AdapterManifest(
-            base_model="tavid-mini",
+            base_model=_name_of(base),
+            base_model_sha256=hash_folder(base),
             prompt=config.prompt,
             num_mask_slots=config.prompt.num_slots,
             lora_rank=config.lora_rank,
@@ -184,6 +187,11 @@ def finetune(
         ),
         dtype=torch.float16,
     )
+
+
+def _name_of(base: Path) -> str:
+    has_card = (base / MODEL_CARD_FILE).exists()
+    return read_model_card(base).name if has_card else base.name
 
 
 def main(arguments: list[str] | None = None) -> int:

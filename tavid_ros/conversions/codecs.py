@@ -87,14 +87,15 @@ def _read_jpeg_size(data: bytes) -> tuple[int, int] | None:
     return None
 
 
-def decode_picture(name: str, data: bytes, *, is_turned: bool = False) -> NDArray[np.uint8]:
+def decode_picture(name: str, data: bytes) -> NDArray[np.uint8]:
     """Decode a JPEG or PNG.
+
+    A rotation in its EXIF data is not followed, so that masks and intrinsics keep fitting the
+    pixels.
 
     Args:
         name: What the sender calls the picture, for the message.
         data: The compressed bytes.
-        is_turned: Whether to follow the camera's EXIF rotation. Messages do not, so that masks and
-            intrinsics keep fitting the pixels; files do, because that is how people see them.
 
     Returns:
         RGB, uint8 (H, W, 3).
@@ -103,15 +104,14 @@ def decode_picture(name: str, data: bytes, *, is_turned: bool = False) -> NDArra
         InputError: If it is no JPEG or PNG, too large, or damaged.
     """
     size = read_picture_size(name, data)
-    flags = cv2.IMREAD_COLOR if is_turned else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     try:
         image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), flags)
     except cv2.error as error:
         raise InputError(
             f"{name}.data must be decodable, got {error.err!r}. Send it again."
         ) from error
-    sizes = (size, size[::-1]) if is_turned else (size,)
-    if image is None or image.shape[:2] not in sizes:
+    if image is None or image.shape[:2] != size:
         raise InputError(
             f"{name}.data must decode to {size[1]}x{size[0]} pixels, got damaged data. "
             "Send the picture again."

@@ -36,6 +36,18 @@ def test_image_is_rgb(tmp_path):
     assert image.dtype == np.uint8
 
 
+def test_turned_photographs_stand_upright(tmp_path):
+    jpeg = cv2.imencode(".jpg", np.zeros((20, 40, 3), np.uint8))[1].tobytes()
+    # EXIF with orientation 6: turn by a quarter.
+    exif = (
+        b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06"
+        + bytes(7)
+    )
+    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
+    (tmp_path / "a.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:])
+    assert read_image(tmp_path / "a.jpg").shape == (40, 20, 3)
+
+
 def test_grey_and_16_bit_images_become_rgb(tmp_path):
     deep = np.full(SIZE, 25700, dtype=np.uint16)
     assert read_image(write(tmp_path / "i.png", deep))[0, 0].tolist() == [100, 100, 100]

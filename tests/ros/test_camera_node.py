@@ -16,11 +16,12 @@ from sensor_msgs.msg import CompressedImage, Image
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import InputError
+from tavid_core.files import read_image, read_mask
 from tavid_ros import conversions
 from tavid_ros.camera_node import CameraNode
 from tavid_ros.processes import NodeProcess
 from tavid_ros.snapshot import Snapshot, SnapshotTimeoutError
-from tavid_ros.sources import find_scene, read_image, read_mask
+from tavid_ros.sources import find_scene
 from tavid_ros.spinning import BackgroundExecutor
 from tests.ros.graph import wait_for
 

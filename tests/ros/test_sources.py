@@ -13,14 +13,7 @@ from hypothesis import strategies as st
 
 from tavid_core.errors import ConfigError, InputError, TavidError
 from tavid_ros.parameters import CameraParameters
-from tavid_ros.sources import (
-    find_scene,
-    list_scenes,
-    open_source,
-    read_depth,
-    read_image,
-    read_mask,
-)
+from tavid_ros.sources import find_scene, list_scenes, open_source
 
 
 def write_image(path, height=32, width=48, value=None):
@@ -97,30 +90,13 @@ def test_image_with_mask_and_measured_field_of_view(tmp_path):
     assert picture.intrinsics is None
 
 
-@pytest.mark.parametrize("marked", [1, 255, 200])
-def test_masks_of_several_kinds(tmp_path, marked):
-    mask = write_mask(tmp_path / "m.png", marked=marked)
-    np.testing.assert_array_equal(read_mask(tmp_path / "m.png", (32, 48)), mask)
-
-
-def test_mask_in_another_size_is_resized_and_another_aspect_refused(tmp_path):
-    write_mask(tmp_path / "m.png", 64, 96)
-    assert read_mask(tmp_path / "m.png", (32, 48)).shape == (32, 48)
-    with pytest.raises(InputError, match="mask must have the image's aspect"):
-        read_mask(tmp_path / "m.png", (48, 48))
-
-
-def test_turned_photographs_stand_upright(tmp_path):
-    image = np.zeros((20, 40, 3), np.uint8)
-    jpeg = cv2.imencode(".jpg", image)[1].tobytes()
-    # EXIF with orientation 6: turn by a quarter.
-    exif = (
-        b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x03\x00\x01\x00\x00\x00\x06"
-        + bytes(7)
-    )
-    segment = b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif
-    (tmp_path / "a.jpg").write_bytes(jpeg[:2] + segment + jpeg[2:])
-    assert read_image(tmp_path / "a.jpg").shape == (40, 20, 3)
+def test_depth_of_another_size_is_refused(tmp_path):
+    write_image(tmp_path / "image.png")
+    write_mask(tmp_path / "mask.png")
+    (tmp_path / "scene.json").write_text("{}")
+    cv2.imwrite(str(tmp_path / "depth.png"), np.ones((9, 9), np.uint16))
+    with pytest.raises(InputError, match="depth must have the image's 48x32 pixels, got 9x9"):
+        open_pictures(source="scene", path=str(tmp_path))
 
 
 def test_folder_in_order_and_without_other_files(tmp_path):
@@ -159,17 +135,18 @@ def test_unknown_source_is_refused():
         CameraParameters(source="webcam")
 
 
-@given(st.binary(max_size=300))
+@given(
+    st.binary(max_size=300), st.sampled_from(["image.png", "mask.png", "depth.png", "camera.json"])
+)
 @settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None
 )
-def test_random_files_give_pictures_or_typed_errors(tmp_path, data):
-    path = tmp_path / "x.png"
-    path.write_bytes(data)
-    for read in (
-        lambda: read_image(path),
-        lambda: read_mask(path, (9, 9)),
-        lambda: read_depth(path, (9, 9)),
-    ):
-        with contextlib.suppress(TavidError):
-            read()
+def test_random_files_give_pictures_or_typed_errors(tmp_path, data, name):
+    write_image(tmp_path / "image.png")
+    write_mask(tmp_path / "mask.png")
+    (tmp_path / "scene.json").write_text("{}")
+    for file in ("depth.png", "camera.json"):
+        (tmp_path / file).unlink(missing_ok=True)
+    (tmp_path / name).write_bytes(data)
+    with contextlib.suppress(TavidError):
+        open_pictures(source="scene", path=str(tmp_path))
