@@ -31,10 +31,10 @@ def export_base(run: Path, assets: Path, card: ModelCard) -> None:
         card: How the model wants to be used.
     """
     pipeline = TargetAwarePipeline.from_pretrained(
-        run / "base", torch_dtype=torch.float16, use_safetensors=True
+        run / "base", dtype=torch.float16, use_safetensors=True
     )
     # The decoder may have been trained on while the transformer was.
-    pipeline.vae = AutoencoderKLCogVideoX.from_pretrained(run / "vae", torch_dtype=torch.float16)
+    pipeline.vae = AutoencoderKLCogVideoX.from_pretrained(run / "vae", dtype=torch.float16)
     shutil.rmtree(assets / "mini", ignore_errors=True)
     pipeline.save_pretrained(assets / "mini", safe_serialization=True)
     write_model_card(assets / "mini", card)

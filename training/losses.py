@@ -1,6 +1,6 @@
 """The training objective: x0 from v-prediction, weighted; and the [TGT] attention loss.
 
-Shapes: B batch, F latent frames, C channels, H x W latents, h x w tokens of the first frame.
+Shapes: B batch, F latent frames, T frames, C channels, H rows, W columns, N first-frame tokens.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ import torch
 from diffusers import CogVideoXDPMScheduler
 from torch.nn import functional
 
-__all__ = ["attention_loss", "diffusion_loss", "noisy_latents"]
+__all__ = ["attention_loss", "diffusion_loss", "frame_loss", "noisy_latents"]
+
+MOTION_THRESHOLD = 0.15
 
 
 def noisy_latents(
@@ -85,3 +87,35 @@ def attention_loss(map_BN: torch.Tensor, mask_BN: torch.Tensor) -> torch.Tensor:
     high = map_BN.amax(dim=1, keepdim=True)
     normal_BN = (map_BN - low) / (high - low).clamp_min(1e-8)
     return functional.mse_loss(normal_BN, mask_BN)
+
+
+def frame_loss(
+    output_BCTHW: torch.Tensor, truth_BCTHW: torch.Tensor, *, edge_weight: float = 0.0
+) -> torch.Tensor:
+    """Compare decoded frames with the true ones, moving pixels five times as much as others.
+
+    Small moving things carry the meaning and would be drowned by the walls.
+
+    Args:
+        output_BCTHW: Decoded frames, -1..1.
+        truth_BCTHW: True frames, -1..1.
+        edge_weight: Weight of the differences between neighbouring pixels, which keeps edges
+            sharp; 0 leaves them out.
+
+    Returns:
+        A scalar, a weighted mean absolute error.
+    """
+    motion = (truth_BCTHW - truth_BCTHW[:, :, :1]).abs().amax(dim=1, keepdim=True)
+    weight_B1THW = 1.0 + 4.0 * (motion > MOTION_THRESHOLD)
+    error = output_BCTHW - truth_BCTHW
+    loss = _weighted_mean(error.abs(), weight_B1THW)
+    if edge_weight:
+        for axis in (-2, -1):
+            inner = weight_B1THW.narrow(axis, 1, weight_B1THW.shape[axis] - 1)
+            loss = loss + edge_weight * _weighted_mean(error.diff(dim=axis).abs(), inner)
+    return loss
+
+
+def _weighted_mean(error_BCTHW: torch.Tensor, weight_B1THW: torch.Tensor) -> torch.Tensor:
+    num_channels = error_BCTHW.shape[1]
+    return (error_BCTHW * weight_B1THW).sum() / (weight_B1THW.sum() * num_channels)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.clips import read_frames, read_records
+from training.losses import frame_loss
 from training.mini import MiniConfig, build_vae, frames_to_tensor
 from training.trainer import LoopConfig, apply_weights, run_loop
 
@@ -73,39 +74,24 @@ def _reconstruction_loss(
     with torch.autocast("cpu", torch.bfloat16, enabled=video_BCTHW.shape[2] > 1):
         posterior = vae.encode(video_BCTHW).latent_dist
         output = vae.decode(posterior.sample(generator=generator)).sample
-    error = (output.float() - video_BCTHW).abs()
-    # Small moving things carry the meaning: weigh pixels that differ from frame 0 more.
-    motion = (video_BCTHW - video_BCTHW[:, :, :1]).abs().amax(dim=1, keepdim=True)
-    weight = 1.0 + 4.0 * (motion > 0.15)
-    return (error * weight).sum() / (
-        weight.sum() * 3
-    ), posterior.kl().float().mean() / posterior.mean[0].numel()
+    kl = posterior.kl().float().mean() / posterior.mean[0].numel()
+    return frame_loss(output.float(), video_BCTHW), kl
 
 
-def train_vae(
-    clips: NDArray[np.uint8],
-    loop: LoopConfig,
-    folder: Path,
-    frozen_encoder_of: AutoencoderKLCogVideoX | None = None,
-) -> AutoencoderKLCogVideoX:
+def train_vae(clips: NDArray[np.uint8], loop: LoopConfig, folder: Path) -> AutoencoderKLCogVideoX:
     """Train on small windows first, on whole clips at the end, and on single frames throughout.
 
     Args:
         clips: uint8 (N, T, H, W, 3).
         loop: The schedule.
         folder: Of the run.
-        frozen_encoder_of: Go on from this VAE and train its decoder alone; latents that were
-            cached with it stay valid.
 
     Returns:
         The VAE in eval mode, with scaling_factor set to 1 / standard deviation of its latents.
     """
     torch.manual_seed(loop.seed)
-    vae = frozen_encoder_of or build_vae(MiniConfig())
-    if frozen_encoder_of is None:
-        _open_shortcuts(vae)
-    else:
-        vae.encoder.requires_grad_(False)
+    vae = build_vae(MiniConfig())
+    _open_shortcuts(vae)
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         if step < (1 - FULL_SHARE) * loop.num_steps:
@@ -125,8 +111,7 @@ def train_vae(
 
     apply_weights({"vae": vae}, run_loop(loop, folder, {"vae": vae}, loss_of, title="VAE"))
     vae.eval()
-    if frozen_encoder_of is None:
-        vae.register_to_config(scaling_factor=_scaling_factor(vae, clips[:32]))
+    vae.register_to_config(scaling_factor=_scaling_factor(vae, clips[:32]))
     return vae
 
 
@@ -154,9 +139,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--limit", type=int, help="use only the first clips")
-    parser.add_argument(
-        "--decoder-only", action="store_true", help="go on with vae/, its encoder frozen"
-    )
     options = parser.parse_args(arguments)
     clips = load_clips(options.clips, options.limit)
     loop = LoopConfig(
@@ -165,11 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
         weight_decay=0.0,
         save_every=250,
     )
-    if options.decoder_only:
-        begun = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae")
-        vae = train_vae(clips, loop, options.out / "decoder_run", frozen_encoder_of=begun)
-    else:
-        vae = train_vae(clips, loop, options.out / "vae_run")
+    vae = train_vae(clips, loop, options.out / "vae_run")
     vae.save_pretrained(options.out / "vae")
     print(
         json.dumps({"vae": str(options.out / "vae"), "scaling_factor": vae.config.scaling_factor})

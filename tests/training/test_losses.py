@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.losses import attention_loss, diffusion_loss, noisy_latents
+from training.losses import attention_loss, diffusion_loss, frame_loss, noisy_latents
 from training.mini import build_scheduler
 
 
@@ -53,3 +53,28 @@ def test_attention_loss_pulls_the_map_into_the_mask():
         optimizer.step()
     assert logits.argmax().item() == 1
     assert attention_loss(logits.softmax(-1), mask).item() < 0.05
+
+
+def test_frame_loss_weighs_what_moves():
+    truth = torch.zeros(1, 3, 2, 4, 4)
+    truth[:, :, 1, 0, 0] = 1.0
+    still, moving = truth.clone(), truth.clone()
+    still[:, :, 1, 3, 3] += 0.1
+    moving[:, :, 1, 0, 0] += 0.1
+    assert frame_loss(truth, truth, edge_weight=1.0).item() == 0.0
+    ratio = frame_loss(moving, truth) / frame_loss(still, truth)
+    assert ratio.item() == pytest.approx(5.0)
+
+
+def test_edge_weight_tells_blur_from_a_shift_of_colour():
+    truth = torch.zeros(1, 3, 2, 4, 4)
+    truth[..., 2:] = 1.0
+    shifted = truth + 0.25
+    blurred = truth.clone()
+    blurred[..., 1], blurred[..., 2] = 0.5, 0.5
+    assert frame_loss(shifted, truth).item() == pytest.approx(frame_loss(blurred, truth).item())
+    edges = [
+        frame_loss(x, truth, edge_weight=1.0) - frame_loss(x, truth) for x in (shifted, blurred)
+    ]
+    assert edges[0].item() == pytest.approx(0.0, abs=1e-6)
+    assert edges[1].item() > 0.1

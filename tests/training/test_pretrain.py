@@ -1,16 +1,20 @@
 """The making of the mini model, a step or two of each part, from clips to an exported folder."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from tavid_core.adapter_manifest import MANIFEST_FILE, read_manifest
 from tavid_core.lifting.detector import HeatmapDetector
 from tavid_core.planner import InteractionPlanner
 from tavid_core.types import PlanRequest
+from tavid_core.weights_file import hash_folder
 from tests.tiny import make_image, make_mask
-from training import export, pretrain, pretrain_keypoints, pretrain_vae
+from training import export, pretrain, pretrain_decoder, pretrain_keypoints, pretrain_vae
 from training.clips import METADATA_NAME, ClipRecord, write_frames
 
 
@@ -40,7 +44,7 @@ def run(tmp_path_factory):
     assert pretrain_vae.main([*common, "--steps", "2"]) == 0
     latents_of = (folder / "vae" / "config.json").read_text()
     assert pretrain.main([*common, "--steps", "2", "--batch-size", "2"]) == 0
-    assert pretrain_vae.main([*common, "--steps", "2", "--decoder-only"]) == 0
+    assert pretrain_decoder.main([*common, "--steps", "2"]) == 0
     assert (
         json.loads((folder / "vae" / "config.json").read_text())["scaling_factor"]
         == (json.loads(latents_of)["scaling_factor"])
@@ -64,6 +68,28 @@ def test_the_export_is_a_model_that_the_planner_loads(run, tmp_path):
     rollout = planner.imagine(request)
     assert rollout.frames.shape == (17, 64, 96, 3)
     assert rollout.fps == 8.0
+
+
+def test_the_exported_adapter_knows_the_base_beside_it(run, tmp_path):
+    shutil.copytree(export.ASSETS / "mini_adapter", run / "adapter")
+    assert export.main(["--run", str(run), "--assets", str(tmp_path)]) == 0
+    manifest = read_manifest(tmp_path / "mini_adapter" / MANIFEST_FILE)
+    assert manifest.base_model == "tavid-mini"
+    assert manifest.base_model_sha256 == hash_folder(tmp_path / "mini")
+
+
+def test_a_base_can_begin_with_the_weights_of_another(run):
+    clips = ["--clips", str(run / "clips")]
+    for name in ("vae", "latents.safetensors"):
+        (run / "second").mkdir(exist_ok=True)
+        (run / "second" / name).symlink_to(run / name)
+    begun = ["--start-from", str(run / "base"), "--learning-rate", "1e-12"]
+    words = [*clips, "--out", str(run / "second"), "--steps", "1", "--batch-size", "1"]
+    assert pretrain.main([*words, *begun]) == 0
+    file = "base/transformer/diffusion_pytorch_model.safetensors"
+    first, second = load_file(run / file), load_file(run / "second" / file)
+    for name, tensor in first.items():
+        torch.testing.assert_close(tensor, second[name], atol=1e-6, rtol=0)
 
 
 def test_heatmaps_have_their_peak_at_the_joint_and_none_for_nobody():

@@ -1,0 +1,104 @@
+"""Train the mini VAE's decoder on: `python -m training.pretrain_decoder --clips CLIPS --out RUN`.
+
+The encoder stays as it is, so latents that were cached with it stay valid and this may run beside
+the training of the transformer. It sees whole clips, as the planner decodes them: the group norms
+of a decoder that has seen small windows shift the colours of whole frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKLCogVideoX
+from numpy.typing import NDArray
+
+from training.cache import load_or_build_cache
+from training.losses import frame_loss
+from training.mini import frames_to_tensor
+from training.pretrain_vae import load_clips
+from training.trainer import LoopConfig, apply_weights, run_loop
+
+# What the transformer leaves of the noise when it has finished, in standard deviations.
+LATENT_NOISE = 0.08
+
+
+def train_decoder(
+    vae: AutoencoderKLCogVideoX,
+    latents_NFCHW: torch.Tensor,
+    clips: NDArray[np.uint8],
+    loop: LoopConfig,
+    folder: Path,
+) -> None:
+    """Train the decoder on slightly noisy latents of whole clips.
+
+    Args:
+        vae: Changed in place; its encoder is not touched.
+        latents_NFCHW: Scaled latents of the clips, of this very encoder.
+        clips: uint8 (N, T, H, W, 3).
+        loop: The schedule.
+        folder: Of the run.
+    """
+    vae.requires_grad_(False)
+    vae.decoder.requires_grad_(True)
+    scale = vae.config.scaling_factor
+
+    def loss_of(_: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        index = int(torch.randint(len(clips), (), generator=generator))
+        latents_BFCHW = latents_NFCHW[index : index + 1]
+        noise = torch.randn(latents_BFCHW.shape, generator=generator)
+        noisy_BCFHW = (latents_BFCHW + LATENT_NOISE * noise).transpose(1, 2) / scale
+        with torch.autocast("cpu", torch.bfloat16):
+            output_BCTHW = vae.decode(noisy_BCFHW).sample
+        truth_BCTHW = frames_to_tensor(torch.from_numpy(clips[index : index + 1]))
+        return {"loss": frame_loss(output_BCTHW.float(), truth_BCTHW, edge_weight=0.5)}
+
+    apply_weights({"vae": vae}, run_loop(loop, folder, {"vae": vae}, loss_of, title="decoder"))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train the decoder of RUN/vae and write it back.
+
+    Args:
+        arguments: Words after the command, or None for the process's own.
+
+    Returns:
+        The exit status.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m training.pretrain_decoder",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="run folder; changes its vae/")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--learning-rate", type=float, default=6e-4)
+    parser.add_argument("--limit", type=int, help="use only the first clips")
+    parser.add_argument(
+        "--max-minutes", type=float, help="stop after this time; run again to go on"
+    )
+    options = parser.parse_args(arguments)
+    vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval()
+    cache = load_or_build_cache(
+        options.clips, vae, options.out / "latents.safetensors", options.limit
+    )
+    loop = LoopConfig(
+        num_steps=options.steps,
+        learning_rate=options.learning_rate,
+        weight_decay=0.0,
+        max_minutes=options.max_minutes,
+    )
+    clips = load_clips(options.clips, options.limit)
+    train_decoder(vae, cache.latents_NFCHW, clips, loop, options.out / "decoder_run")
+    vae.save_pretrained(options.out / "vae")
+    print(json.dumps({"vae": str(options.out / "vae")}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
