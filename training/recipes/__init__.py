@@ -18,8 +18,8 @@ def mini() -> FinetuneConfig:
         The configuration: the paper's method at the mini model's size.
     """
     return FinetuneConfig(
-        loop=LoopConfig(num_steps=700, learning_rate=1e-3, warmup_steps=50, ema_decay=0.99),
-        batch_size=16,
+        loop=LoopConfig(num_steps=700, learning_rate=1.5e-3, warmup_steps=50, ema_decay=0.99),
+        batch_size=8,
         lora_rank=32,
         lora_alpha=32.0,
         attention_blocks=(1, 2, 3, 4),
