@@ -1,13 +1,16 @@
-"""Start the planner node.
+r"""Start the planner node.
 
     ros2 launch tavid planner.launch.py
     ros2 launch tavid planner.launch.py namespace:=robot1 image_topic:=/robot1/camera/image_rect
-    ros2 launch tavid planner.launch.py preset:=5b model:=/models/CogVideoX-5b-I2V
+    ros2 launch tavid planner.launch.py preset:=5b model:=/models/CogVideoX-5b-I2V \
+        adapter:=/models/tavid
 
-The parameters stand in config/planner.yaml; copy it and give it as params_file. The arguments here
-are about deployment only, and an empty one leaves what the file says.
+Parameters come from four places, and the later one counts: config/planner.yaml with the defaults,
+config/planner_PRESET.yaml, your own params_file (a copy of planner.yaml, or only the lines that
+differ), and the arguments here. An empty argument leaves what the files say.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
@@ -25,31 +28,31 @@ ARGUMENTS = [
     DeclareLaunchArgument("name", default_value="planner", description="Name of the node."),
     DeclareLaunchArgument(
         "params_file",
-        default_value=str(SHARE / "config" / "planner.yaml"),
-        description="Parameters of the node.",
+        default_value="",
+        description="Your parameters of the node; they go over the preset's.",
     ),
     DeclareLaunchArgument(
         "preset",
-        default_value="mini",
-        choices=["mini", "5b", "none"],
-        description="Model settings that go over params_file: config/planner_PRESET.yaml.",
+        default_value="",
+        choices=["", "mini", "5b"],
+        description="Settings of a model, config/planner_PRESET.yaml; empty = the defaults, mini.",
     ),
-    DeclareLaunchArgument("model", default_value="", description="Model folder; empty = preset's."),
+    DeclareLaunchArgument("model", default_value="", description="Model folder."),
     DeclareLaunchArgument(
-        "adapter", default_value="", description="Adapter folder; empty = preset's."
+        "adapter", default_value="", description="Adapter folder; none = the base model alone."
     ),
-    DeclareLaunchArgument("device", default_value="", description="cpu or cuda; empty = preset's."),
+    DeclareLaunchArgument("device", default_value="", description="cpu or cuda."),
     DeclareLaunchArgument("output_dir", default_value="", description="Folder of saved plans."),
     DeclareLaunchArgument(
         "backend",
         default_value="",
         choices=["", "tavid", "fake"],
-        description="fake = no model, a made-up plan at once; empty = params_file's.",
+        description="fake = no model, a made-up plan at once; tavid = the model.",
     ),
     DeclareLaunchArgument(
         "autostart",
-        default_value="true",
-        choices=["true", "false"],
+        default_value="",
+        choices=["", "true", "false"],
         description="Configure and activate at start; false = a lifecycle manager does it.",
     ),
     DeclareLaunchArgument("image_topic", default_value="image", description="Camera image."),
@@ -63,15 +66,16 @@ ARGUMENTS = [
     DeclareLaunchArgument("prompt_topic", default_value="prompt", description="What to do."),
     DeclareLaunchArgument(
         "use_sim_time",
-        default_value="false",
-        choices=["true", "false"],
+        default_value="",
+        choices=["", "true", "false"],
         description="Take the time from /clock.",
     ),
     DeclareLaunchArgument(
         "respawn",
-        default_value="true",
+        # Off, since with wrong parameters or missing weights the node would start again for ever.
+        default_value="false",
         choices=["true", "false"],
-        description="Start the node again when its process ends with an error.",
+        description="Start the node again when its process ends.",
     ),
     DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn..."),
     DeclareLaunchArgument(
@@ -84,6 +88,34 @@ ARGUMENTS = [
 
 TOPICS = ("image", "target_mask", "camera_info", "depth", "prompt")
 OVERRIDES = ("model", "adapter", "device", "output_dir", "backend")
+SWITCHES = ("autostart", "use_sim_time")
+
+
+def list_parameters(value: Callable[[str], str]) -> list[str | dict[str, str | bool]]:
+    """List the sources of parameters, the strongest last.
+
+    Args:
+        value: Gives the value of an argument of the launch.
+
+    Returns:
+        Paths of files, then what the arguments say.
+
+    Raises:
+        FileNotFoundError: If params_file does not exist. Without this launch_ros would warn, and
+            start the node with other parameters than asked for.
+    """
+    files = [SHARE / "config" / "planner.yaml"]
+    if value("preset"):
+        files.append(SHARE / "config" / f"planner_{value('preset')}.yaml")
+    if value("params_file"):
+        files.append(Path(value("params_file")).expanduser().absolute())
+        if not files[-1].is_file():
+            raise FileNotFoundError(
+                f"params_file must be a file, got {files[-1]}. Check the path, or leave it out."
+            )
+    overrides: dict[str, str | bool] = {name: value(name) for name in OVERRIDES if value(name)}
+    overrides |= {name: value(name) == "true" for name in SWITCHES if value(name)}
+    return [*map(str, files), *([overrides] if overrides else [])]
 
 
 def make_node(context: LaunchContext) -> list[Node]:
@@ -99,12 +131,6 @@ def make_node(context: LaunchContext) -> list[Node]:
     def value(name: str) -> str:
         return LaunchConfiguration(name).perform(context)
 
-    overrides = {name: value(name) for name in OVERRIDES if value(name)}
-    overrides["autostart"] = value("autostart") == "true"
-    overrides["use_sim_time"] = value("use_sim_time") == "true"
-    presets = []
-    if value("preset") != "none":
-        presets = [str(SHARE / "config" / f"planner_{value('preset')}.yaml")]
     remappings = [(topic, value(f"{topic}_topic")) for topic in TOPICS]
     # What image_transport names the compressed image follows the image.
     remappings.append(("image/compressed", f"{value('image_topic')}/compressed"))
@@ -118,7 +144,7 @@ def make_node(context: LaunchContext) -> list[Node]:
             emulate_tty=True,
             respawn=value("respawn") == "true",
             respawn_delay=2.0,
-            parameters=[value("params_file"), *presets, overrides],
+            parameters=list_parameters(value),
             remappings=remappings,
             arguments=["--ros-args", "--log-level", value("log_level")],
         )

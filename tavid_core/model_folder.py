@@ -56,7 +56,7 @@ def find_adapter_folder(model: str | Path, adapter: str | Path | None) -> Path |
 
     Args:
         model: As given to `find_model_folder`.
-        adapter: A folder, "default", or None.
+        adapter: A folder, "default", or one of None, "none" and "" for no adapter.
 
     Returns:
         The folder, or None for no adapter.
@@ -65,13 +65,14 @@ def find_adapter_folder(model: str | Path, adapter: str | Path | None) -> Path |
         ConfigError: If "default" is asked for a model that has none.
         WeightsError: If the folder does not exist.
     """
-    if adapter is None:
+    # Command lines and parameter files have words only: the one says "none", the other "".
+    if adapter in (None, "none", ""):
         return None
     if str(adapter) == "default":
         if str(model) != "mini":
             raise ConfigError(
                 f"adapter must name a folder for model '{model}', got 'default'. "
-                "Only 'mini' is shipped with one; None runs the base model."
+                "Only 'mini' is shipped with one; 'none' runs the base model."
             )
         return _shipped("mini_adapter")
     folder = Path(adapter).expanduser()

@@ -94,7 +94,8 @@ class InteractionPlanner:
 
         Args:
             model: "mini" (shipped), a diffusers folder, or a Hub id.
-            adapter: An adapter folder, "default" (shipped with "mini"), or None for the base model.
+            adapter: An adapter folder, "default" (shipped with "mini"), or None, "none" or "" for
+                the base model.
             device: "cpu", "cuda", "cuda:1", ...
             dtype: "float32", "bfloat16" or "float16".
             offload: "none", "model" or "sequential".
@@ -108,15 +109,16 @@ class InteractionPlanner:
             ConfigError: If a setting is unusable.
             WeightsError: If a file is missing, damaged, or made for another model.
         """
+        # Before the model, which may be a download of gigabytes.
+        adapter_folder = find_adapter_folder(model, adapter)
         config = PlannerConfig(
             model=str(model),
-            adapter=None if adapter is None else str(adapter),
+            adapter=None if adapter_folder is None else str(adapter),
             device=device,
             dtype=dtype,
             offload=offload,
         )
         folder = find_model_folder(model)
-        adapter_folder = find_adapter_folder(model, adapter)
         pipeline = load_pipeline(folder, getattr(torch, dtype))
         card = read_model_card(folder, default_num_frames=pipeline.transformer.config.sample_frames)
         manifest = None if adapter_folder is None else load_adapter(pipeline, adapter_folder)

@@ -47,8 +47,14 @@ def test_names_find_folders(tmp_path, monkeypatch):
         (tmp_path / name).mkdir()
     assert find_model_folder("mini") == tmp_path / "mini"
     assert find_adapter_folder("mini", "default") == tmp_path / "mini_adapter"
-    assert find_adapter_folder("mini", None) is None
     assert find_adapter_folder("other", tmp_path / "mini") == tmp_path / "mini"
+
+
+@pytest.mark.parametrize("adapter", [None, "none", ""])
+@pytest.mark.parametrize("model", ["mini", "THUDM/CogVideoX-5b-I2V"])
+def test_no_adapter_has_the_words_of_every_surface(model, adapter):
+    """Python says None, the command "none", a parameter file ""."""
+    assert find_adapter_folder(model, adapter) is None
 
 
 def test_unknown_names_are_refused(tmp_path):
