@@ -8,6 +8,7 @@ counts), so this thread lives as long as the child does.
 from __future__ import annotations
 
 import collections
+import logging
 import os
 import select
 import signal
@@ -38,6 +39,8 @@ _EXIT_WAIT_SEC = 2.0
 _FIRST_BACKOFF_SEC = 0.2
 _LONGEST_BACKOFF_SEC = 60.0
 _DEATH_MEMORY_SEC = 300.0
+_LOGGER = logging.getLogger("tavid.worker_process")
+_SHUT_DOWN = JobFailure(code=ErrorCode.SHUTTING_DOWN, message="the node ended its worker.")
 
 
 class WorkerProcess:
@@ -201,7 +204,13 @@ class WorkerProcess:
     def _supervise(self) -> None:
         while not self._stopping.is_set():
             self._set_state(WorkerState.LOADING)
-            failure = self._run_child()
+            try:
+                failure = self._run_child()
+            except Exception as error:  # noqa: BLE001 - edge of the thread, which outlives it all
+                failure = _explain_death(error)
+            if self._stopping.is_set():
+                # Killed on purpose, its socket may break in any way: that is not the reason.
+                failure = _SHUT_DOWN
             # State and job change together: no job can be taken on that nobody would end.
             self._end_job(failure, WorkerState.BACKOFF)
             if self._stopping.is_set():
@@ -227,16 +236,10 @@ class WorkerProcess:
                 process.kill()
             try:
                 reason = self._serve(own_end)
-            except WireError as error:
-                reason = JobFailure(code=ErrorCode.WORKER_DIED, message=str(error))
-            except OSError as error:
-                reason = JobFailure(code=ErrorCode.WORKER_DIED, message=f"worker died: {error}")
             finally:
-                self._connection = None
-                reason_code = _reap(process, was_asked=self._stopping.is_set())
-                self._process = None
-        # Killed on purpose, its socket may break in any way: that is not the reason.
-        return reason_code if self._stopping.is_set() else reason or reason_code
+                self._connection = self._process = None
+                end = _reap(process, was_asked=self._stopping.is_set())
+        return reason or end
 
     def _command(self, child_end: socket.socket) -> list[str]:
         return [
@@ -330,6 +333,18 @@ def _read_failure(header: Mapping[str, object]) -> JobFailure:
     return JobFailure(code=ErrorCode(header["code"]), message=str(header["message"]))
 
 
+def _explain_death(error: Exception) -> JobFailure:
+    if isinstance(error, WireError):
+        return JobFailure(code=ErrorCode.WORKER_DIED, message=str(error))
+    if not isinstance(error, OSError):
+        _LOGGER.error("the worker's answer could not be used", exc_info=error)
+    return JobFailure(
+        code=ErrorCode.WORKER_DIED,
+        message=f"the worker process must start and answer, got {type(error).__name__}: {error}. "
+        "It was restarted; see the node's log.",
+    )
+
+
 def _reap(process: subprocess.Popen[bytes], *, was_asked: bool) -> JobFailure:
     try:
         # A child that closed its socket is about to end; let it, its exit status says why.
@@ -337,8 +352,6 @@ def _reap(process: subprocess.Popen[bytes], *, was_asked: bool) -> JobFailure:
     except subprocess.TimeoutExpired:
         process.kill()
         status = process.wait()
-    if was_asked:
-        return JobFailure(code=ErrorCode.SHUTTING_DOWN, message="the node ended its worker.")
     how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     advice = "Was it out of memory?" if status == -signal.SIGKILL else "See the worker's log."
     return JobFailure(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,8 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tavid_core.errors import ErrorCode
+from tavid_core.errors import ErrorCode, InputError
 from tavid_core.types import PlanProgress
+from tavid_ros import plan_codec
 from tavid_ros.worker_job import JobAnswer, JobFailure, WorkerError, WorkerOptions, WorkerState
 from tavid_ros.worker_process import WorkerProcess
 from tests.ros.messages import make_request
@@ -140,6 +143,59 @@ def test_death_while_idle_is_noticed_and_repaired(make_worker):
     wait_until(lambda: worker.pid not in (None, pid))
     worker.wait_ready(WAIT_SEC)
     assert "SIGSEGV" in worker.last_error.message
+
+
+@pytest.mark.parametrize("error", [KeyError("tracks"), TypeError("fps"), InputError("shapes")])
+def test_answer_that_cannot_be_read_ends_the_job_and_the_next_one_works(
+    make_worker, monkeypatch, error
+):
+    worker = make_worker()
+
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(plan_codec, "unpack_plan", fail)
+        _, failure = finish(worker.try_submit(make_request(), ""))
+    assert failure.code is ErrorCode.WORKER_DIED
+    assert type(error).__name__ in failure.message
+    wait_until(lambda: worker.num_recent_deaths == 1)
+    worker.wait_ready(WAIT_SEC)
+    _, answer = finish(worker.try_submit(make_request(), ""))
+    assert isinstance(answer, JobAnswer)
+
+
+@pytest.mark.parametrize("name", ["Popen", "socketpair"])
+def test_child_that_cannot_be_started_is_tried_again(make_worker, monkeypatch, name):
+    worker = make_worker()
+    failures: list[str] = []
+
+    def fail(*_, **__):
+        failures.append(name)
+        raise BlockingIOError(errno.EAGAIN, "no process to spare")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess if name == "Popen" else socket, name, fail)
+        os.kill(worker.pid, signal.SIGKILL)
+        wait_until(lambda: len(failures) >= 2)
+    worker.wait_ready(WAIT_SEC)
+    _, answer = finish(worker.try_submit(make_request(), ""))
+    assert isinstance(answer, JobAnswer)
+    assert "BlockingIOError" in worker.last_error.message
+
+
+def test_first_child_that_cannot_be_started_is_told(monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    worker = WorkerProcess(WorkerOptions(backend="fake"))
+    worker.start()
+    with pytest.raises(WorkerError, match="Cannot allocate memory") as caught:
+        worker.wait_ready(5.0)
+    assert caught.value.code is ErrorCode.WORKER_DIED
+    assert worker.state is WorkerState.FAILED
+    worker.stop()
 
 
 def test_hang_is_ended_by_the_watchdog(make_worker):
