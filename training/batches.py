@@ -34,7 +34,12 @@ class Batch:
 
 
 def draw_batch(
-    cache: LatentCache, size: int, generator: torch.Generator, *, image_dropout: float = 0.05
+    cache: LatentCache,
+    size: int,
+    generator: torch.Generator,
+    *,
+    image_dropout: float = 0.05,
+    device: torch.device | None = None,
 ) -> Batch:
     """Draw clips with replacement.
 
@@ -43,16 +48,17 @@ def draw_batch(
         size: Samples of the batch.
         generator: Source of all randomness.
         image_dropout: How often the image latents are zeroed.
+        device: Where the latents go; None leaves them with the cache.
 
     Returns:
-        The batch.
+        The batch; its indices stay on the CPU.
     """
     index_B = torch.randint(len(cache), (size,), generator=generator)
     latents = cache.latents_NFCHW[index_B]
     image = torch.zeros_like(latents)
     keep_B = torch.rand(size, generator=generator) >= image_dropout
     image[:, 0] = cache.images_NCHW[index_B] * keep_B.view(-1, 1, 1, 1)
-    return Batch(index_B=index_B, latents_BFCHW=latents, image_BFCHW=image)
+    return Batch(index_B=index_B, latents_BFCHW=latents.to(device), image_BFCHW=image.to(device))
 
 
 def latent_masks(cache: LatentCache, latent_hw: tuple[int, int]) -> torch.Tensor:
@@ -79,7 +85,7 @@ def rotary_embedding(
         num_latent_frames: F.
 
     Returns:
-        Cosines and sines.
+        Cosines and sines, on the model's device.
     """
     config = transformer.config
     grid = (config.sample_height // config.patch_size, config.sample_width // config.patch_size)
@@ -88,4 +94,5 @@ def rotary_embedding(
         crops_coords=((0, 0), grid),
         grid_size=grid,
         temporal_size=num_latent_frames,
+        device=transformer.device,
     )

@@ -93,6 +93,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--clips", type=Path, help="held-out clip folder; drawn when not given")
     parser.add_argument("--steps", type=int, help="denoising steps; default of the model")
     parser.add_argument("--guidance", type=float, help="guidance scale; default of the model")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--keep", type=Path, help="folder to keep the imagined frames in")
     parser.add_argument("--json", action="store_true", help="print one line of JSON last")
     return parser.parse_args(arguments)
@@ -109,7 +110,9 @@ def _run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     for row in options.rows:
         adapter = None if row == "base" else options.adapter
         result[row] = evaluate_row(
-            InteractionPlanner.from_pretrained(options.model, adapter=adapter),
+            InteractionPlanner.from_pretrained(
+                options.model, adapter=adapter, device=options.device
+            ),
             folder,
             detector,
             num_scenes=options.scenes,

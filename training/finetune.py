@@ -27,6 +27,7 @@ from tavid_core.weights_file import hash_folder
 from training.batches import draw_batch, latent_masks, rotary_embedding
 from training.cache import LatentCache, load_or_build_cache
 from training.clips import METADATA_NAME
+from training.device import half_precision, pick_device
 from training.finetune_config import FinetuneConfig, with_settings
 from training.losses import attention_loss, diffusion_loss, noisy_latents
 from training.pretrain import tokenize
@@ -74,6 +75,7 @@ class FinetuneLoss:
     ) -> None:
         self.pipeline, self.cache, self.config = pipeline, cache, config
         transformer = pipeline.transformer
+        self.device = transformer.device
         self.rotary = rotary_embedding(transformer, cache.latents_NFCHW.shape[1])
         self.masks_NHW = latent_masks(cache, tuple(cache.latents_NFCHW.shape[-2:]))
         self.grid_hw = token_grid(transformer, tuple(cache.latents_NFCHW.shape[-2:]))
@@ -93,7 +95,7 @@ class FinetuneLoss:
         states, index = {}, {}
         for caption in sorted(set(self.cache.captions)):
             ids_BL = tokenize(tokenizer, [build_prompt(caption, prompt_config)], length)
-            states[caption] = self.pipeline.text_encoder(ids_BL)[0][0]
+            states[caption] = self.pipeline.text_encoder(ids_BL.to(self.device))[0][0]
             index[caption] = find_slot_indices(tokenizer, caption, prompt_config, length)[0]
         return states, index
 
@@ -109,12 +111,16 @@ class FinetuneLoss:
         """
         config, scheduler = self.config, self.pipeline.scheduler
         batch = draw_batch(
-            self.cache, config.batch_size, generator, image_dropout=config.image_dropout
+            self.cache,
+            config.batch_size,
+            generator,
+            image_dropout=config.image_dropout,
+            device=self.device,
         )
         captions = [self.cache.captions[i] for i in batch.index_B.tolist()]
         noisy, timesteps_B = noisy_latents(scheduler, batch.latents_BFCHW, generator)
         mask_BF1HW = torch.zeros_like(noisy[:, :, :1])
-        mask_BF1HW[:, 0, 0] = self.masks_NHW[batch.index_B]
+        mask_BF1HW[:, 0, 0] = self.masks_NHW[batch.index_B].to(self.device)
         order = torch.randperm(len(config.attention_blocks), generator=generator)
         blocks = [config.attention_blocks[i] for i in order[: config.num_blocks_per_step].tolist()]
         recorder = AttentionRecorder(
@@ -122,7 +128,7 @@ class FinetuneLoss:
             grid_hw=self.grid_hw,
             blocks=blocks,
         )
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision(self.device):
             prediction = self.pipeline.transformer(
                 hidden_states=torch.cat([noisy, batch.image_BFCHW, mask_BF1HW], dim=2),
                 encoder_hidden_states=torch.stack([self.states_NLD[c] for c in captions]),
@@ -136,7 +142,8 @@ class FinetuneLoss:
         )
         if not config.attention_weight:
             return {"loss": diffusion, "diffusion": diffusion}
-        attention = attention_loss(recorder.mean_map(), self.token_masks_NQ[batch.index_B])
+        masks_BQ = self.token_masks_NQ[batch.index_B].to(self.device)
+        attention = attention_loss(recorder.mean_map(), masks_BQ)
         loss = diffusion + config.attention_weight * attention
         return {"loss": loss, "diffusion": diffusion, "attention": attention}
 
@@ -148,6 +155,7 @@ def finetune(
     cache_file: Path,
     out: Path,
     limit: int | None = None,
+    device: torch.device | None = None,
 ) -> None:
     """Train an adapter and write its folder.
 
@@ -158,9 +166,11 @@ def finetune(
         cache_file: Where latents are cached.
         out: Adapter folder to write; checkpoints go beside it, into `<out>_run`.
         limit: Use only the first clips.
+        device: Where to train; None = the CPU.
     """
     torch.manual_seed(config.loop.seed)
     pipeline = TargetAwarePipeline.from_pretrained(base, use_safetensors=True)
+    pipeline.to(device or torch.device("cpu"))
     pipeline.vae.eval(), pipeline.text_encoder.eval()
     cache = load_or_build_cache(clips, pipeline.vae, cache_file, limit)
     prepare_model(pipeline, config)
@@ -210,12 +220,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="adapter folder to write")
     parser.add_argument("--limit", type=int, help="use only the first clips")
     parser.add_argument("--cache", type=Path, help="latent cache; default beside the adapter")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     options = parser.parse_args(arguments)
     cache_file = options.cache or options.out.with_name(options.out.name + "_latents.safetensors")
     try:
         config = with_settings(RECIPES[options.recipe](), options.settings)
-        finetune(config, options.base, options.clips, cache_file, options.out, options.limit)
+        device = pick_device(options.device)
+        finetune(
+            config, options.base, options.clips, cache_file, options.out, options.limit, device
+        )
     except TavidError as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 2

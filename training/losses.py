@@ -24,7 +24,7 @@ def noisy_latents(
     Args:
         scheduler: Of the model.
         latents_BFCHW: Clean, scaled latents.
-        generator: All randomness comes from it.
+        generator: Of the CPU; all randomness comes from it.
 
     Returns:
         Noisy latents (B, F, C, H, W) and timesteps int64 (B,).
@@ -32,6 +32,7 @@ def noisy_latents(
     count = scheduler.config.num_train_timesteps
     timesteps_B = torch.randint(count, (len(latents_BFCHW),), generator=generator)
     noise = torch.randn(latents_BFCHW.shape, generator=generator)
+    timesteps_B, noise = timesteps_B.to(latents_BFCHW.device), noise.to(latents_BFCHW.device)
     return scheduler.add_noise(latents_BFCHW, noise, timesteps_B), timesteps_B
 
 
@@ -61,7 +62,8 @@ def diffusion_loss(
         TAViD (arXiv 2503.18950), training objective; CogVideoX, x0 loss from v-prediction.
     """
     clean_BFCHW = scheduler.get_velocity(prediction_BFCHW, noisy_BFCHW, timesteps_B)
-    weight_B = 1.0 / (1.0 - scheduler.alphas_cumprod[timesteps_B])
+    alphas_cumprod = scheduler.alphas_cumprod.to(timesteps_B.device)
+    weight_B = 1.0 / (1.0 - alphas_cumprod[timesteps_B])
     error_B = (clean_BFCHW - latents_BFCHW).square().flatten(1).mean(1)
     return (weight_B * error_B).mean()
 

@@ -18,6 +18,7 @@ from transformers import PreTrainedTokenizerFast, T5EncoderModel
 from tavid_core.pipeline import TargetAwarePipeline
 from training.batches import draw_batch, rotary_embedding
 from training.cache import LatentCache, load_or_build_cache
+from training.device import half_precision, pick_device
 from training.losses import diffusion_loss, noisy_latents
 from training.mini import MiniConfig, build_scheduler, build_text_encoder, build_transformer
 from training.optimizers import OPTIMIZERS
@@ -80,6 +81,7 @@ def train_base(
     folder: Path,
     batch_size: int,
     start_from: Path | None = None,
+    device: torch.device | None = None,
 ) -> tuple[CogVideoXTransformer3DModel, T5EncoderModel]:
     """Train transformer and text encoder together on clips without targets.
 
@@ -91,11 +93,13 @@ def train_base(
         batch_size: Clips per step.
         start_from: Diffusers folder of a base whose weights to begin with, or None for fresh
             ones; a checkpoint in `folder` goes first.
+        device: Where to train; None = the CPU.
 
     Returns:
-        Both in eval mode.
+        Both in eval mode, on the CPU.
     """
     config = MiniConfig()
+    device = device or torch.device("cpu")
     torch.manual_seed(loop.seed)
     modules = {
         "transformer": build_transformer(config),
@@ -105,15 +109,17 @@ def train_base(
         begun = TargetAwarePipeline.from_pretrained(start_from, use_safetensors=True)
         for name, module in modules.items():
             module.load_state_dict(getattr(begun, name).state_dict())
+    for module in modules.values():
+        module.to(device)
     scheduler = build_scheduler()
     rotary = rotary_embedding(modules["transformer"], config.num_latent_frames)
 
     def loss_of(_: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        batch = draw_batch(cache, batch_size, generator)
+        batch = draw_batch(cache, batch_size, generator, device=device)
         texts = draw_texts([cache.captions[i] for i in batch.index_B.tolist()], generator)
-        ids_BL = tokenize(tokenizer, texts, config.max_text_tokens)
+        ids_BL = tokenize(tokenizer, texts, config.max_text_tokens).to(device)
         noisy, timesteps_B = noisy_latents(scheduler, batch.latents_BFCHW, generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with half_precision(device):
             prediction = modules["transformer"](
                 hidden_states=torch.cat([noisy, batch.image_BFCHW], dim=2),
                 encoder_hidden_states=modules["text_encoder"](ids_BL)[0],
@@ -127,7 +133,7 @@ def train_base(
         return {"loss": loss}
 
     apply_weights(modules, run_loop(loop, folder, modules, loss_of, title="base"))
-    return modules["transformer"].eval(), modules["text_encoder"].eval()
+    return modules["transformer"].eval().cpu(), modules["text_encoder"].eval().cpu()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -147,12 +153,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--start-from", type=Path, help="begin with the weights of this base")
     parser.add_argument(
         "--max-minutes", type=float, help="stop after this time; run again to go on"
     )
     options = parser.parse_args(arguments)
-    vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval()
+    device = pick_device(options.device)
+    vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval().to(device)
     cache = load_or_build_cache(
         options.clips, vae, options.out / "latents.safetensors", options.limit
     )
@@ -172,11 +180,12 @@ def main(arguments: list[str] | None = None) -> int:
         options.out / "base_run",
         options.batch_size,
         options.start_from,
+        device,
     )
     pipeline = TargetAwarePipeline(
         tokenizer=tokenizer,
         text_encoder=text_encoder,
-        vae=vae,
+        vae=vae.cpu(),
         transformer=transformer,
         scheduler=build_scheduler(),
     )

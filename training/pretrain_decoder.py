@@ -18,6 +18,7 @@ from diffusers import AutoencoderKLCogVideoX
 from numpy.typing import NDArray
 
 from training.cache import load_or_build_cache
+from training.device import half_precision, pick_device
 from training.losses import frame_loss
 from training.mini import frames_to_tensor
 from training.pretrain_vae import load_clips
@@ -45,16 +46,16 @@ def train_decoder(
     """
     vae.requires_grad_(False)
     vae.decoder.requires_grad_(True)
-    scale = vae.config.scaling_factor
+    scale, device = vae.config.scaling_factor, vae.device
 
     def loss_of(_: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         index = int(torch.randint(len(clips), (), generator=generator))
         latents_BFCHW = latents_NFCHW[index : index + 1]
         noise = torch.randn(latents_BFCHW.shape, generator=generator)
         noisy_BCFHW = (latents_BFCHW + LATENT_NOISE * noise).transpose(1, 2) / scale
-        with torch.autocast("cpu", torch.bfloat16):
-            output_BCTHW = vae.decode(noisy_BCFHW).sample
-        truth_BCTHW = frames_to_tensor(torch.from_numpy(clips[index : index + 1]))
+        with half_precision(device):
+            output_BCTHW = vae.decode(noisy_BCFHW.to(device)).sample
+        truth_BCTHW = frames_to_tensor(torch.from_numpy(clips[index : index + 1])).to(device)
         return {"loss": frame_loss(output_BCTHW.float(), truth_BCTHW, edge_weight=0.5)}
 
     apply_weights({"vae": vae}, run_loop(loop, folder, {"vae": vae}, loss_of, title="decoder"))
@@ -78,12 +79,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="run folder; changes its vae/")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--learning-rate", type=float, default=6e-4)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--limit", type=int, help="use only the first clips")
     parser.add_argument(
         "--max-minutes", type=float, help="stop after this time; run again to go on"
     )
     options = parser.parse_args(arguments)
     vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval()
+    vae.to(pick_device(options.device))
     cache = load_or_build_cache(
         options.clips, vae, options.out / "latents.safetensors", options.limit
     )

@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from tavid_core.lifting.detector import INPUT_HW, STRIDE, HeatmapDetector, HeatmapNetwork
 from training.clips import read_frames, read_records, read_truth
+from training.device import half_precision, pick_device
 from training.mini import frames_to_tensor
 from training.sources.sim.motion import JOINT_NAMES
 from training.sources.sim.render import SceneRenderer
@@ -61,10 +62,11 @@ def reconstruct(vae: AutoencoderKLCogVideoX, clips: NDArray[np.uint8]) -> NDArra
     """
     output = np.empty_like(clips)
     for index, clip in enumerate(tqdm(clips, desc="VAE", unit="clip")):
-        with torch.autocast("cpu", torch.bfloat16):
-            latent = vae.encode(frames_to_tensor(torch.from_numpy(clip[None]))).latent_dist.mean
+        with half_precision(vae.device):
+            pixels = frames_to_tensor(torch.from_numpy(clip[None])).to(vae.device)
+            latent = vae.encode(pixels).latent_dist.mean
             video = vae.decode(latent).sample[0].permute(1, 2, 3, 0).float()
-        output[index] = ((video + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).numpy()
+        output[index] = ((video + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
     return output
 
 
@@ -136,7 +138,11 @@ def augment(images_BCHW: torch.Tensor, generator: torch.Generator) -> torch.Tens
 
 
 def train_detector(
-    frames: NDArray[np.uint8], pixels: NDArray[np.float32], loop: LoopConfig, folder: Path
+    frames: NDArray[np.uint8],
+    pixels: NDArray[np.float32],
+    loop: LoopConfig,
+    folder: Path,
+    device: torch.device | None = None,
 ) -> HeatmapDetector:
     """Train the network.
 
@@ -145,25 +151,28 @@ def train_detector(
         pixels: float32 (N, K, 2), NaN where there is no actor.
         loop: The schedule.
         folder: Of the run.
+        device: Where to train; None = the CPU.
 
     Returns:
-        The detector.
+        The detector, on the CPU.
     """
     torch.manual_seed(loop.seed)
-    network = HeatmapNetwork(len(JOINT_NAMES), WIDTH)
+    device = device or torch.device("cpu")
+    network = HeatmapNetwork(len(JOINT_NAMES), WIDTH).to(device)
 
     def loss_of(_: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         pick = torch.randint(len(frames), (32,), generator=generator).numpy()
         images = torch.from_numpy(frames[pick]).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         wanted = heatmaps(torch.from_numpy(pixels[pick]))
-        logits = network(augment(images, generator))
+        logits = network(augment(images, generator).to(device))
+        wanted = wanted.to(device)
         weight = 1.0 + 20.0 * wanted
         loss = functional.binary_cross_entropy_with_logits(logits, wanted, weight=weight)
         return {"loss": loss}
 
     # Averaged weights would need averaged batch statistics; the last weights do as well here.
     run_loop(loop, folder, {"network": network}, loss_of, title="keypoints")
-    return HeatmapDetector(network, JOINT_NAMES)
+    return HeatmapDetector(network.cpu(), JOINT_NAMES)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -183,11 +192,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="safetensors file to write")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints")
     parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--limit", type=int, default=600)
     options = parser.parse_args(arguments)
+    device = pick_device(options.device)
     frames, pixels = load_labelled(options.clips, options.limit)
     if options.vae:
-        vae = AutoencoderKLCogVideoX.from_pretrained(options.vae).eval()
+        vae = AutoencoderKLCogVideoX.from_pretrained(options.vae).eval().to(device)
         length = read_frames(options.clips, read_records(options.clips)[0]).shape[0]
         half = frames.reshape(-1, length, *frames.shape[1:])[::4]
         frames = np.concatenate([frames, reconstruct(vae, half).reshape(-1, *frames.shape[1:])])
@@ -198,7 +209,7 @@ def main(arguments: list[str] | None = None) -> int:
     nothing = np.full((len(empty), *pixels.shape[1:]), np.nan, np.float32)
     pixels = np.concatenate([pixels, nothing])
     loop = LoopConfig(num_steps=options.steps, learning_rate=2e-3, ema_decay=0.0, save_every=500)
-    train_detector(frames, pixels, loop, options.run).save(options.out)
+    train_detector(frames, pixels, loop, options.run, device).save(options.out)
     print(json.dumps({"keypoints": str(options.out)}))
     return 0
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from training.clips import read_frames, read_records
+from training.device import half_precision, pick_device
 from training.losses import frame_loss
 from training.mini import MiniConfig, build_vae, frames_to_tensor
 from training.trainer import LoopConfig, apply_weights, run_loop
@@ -71,20 +72,24 @@ def _reconstruction_loss(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     # Single images need float32: the bfloat16 convolution of torch 2.13 returns NaN gradients for
     # one-frame inputs on CPUs with AMX.
-    with torch.autocast("cpu", torch.bfloat16, enabled=video_BCTHW.shape[2] > 1):
+    video_BCTHW = video_BCTHW.to(vae.device)
+    with half_precision(vae.device, enabled=video_BCTHW.shape[2] > 1):
         posterior = vae.encode(video_BCTHW).latent_dist
         output = vae.decode(posterior.sample(generator=generator)).sample
     kl = posterior.kl().float().mean() / posterior.mean[0].numel()
     return frame_loss(output.float(), video_BCTHW), kl
 
 
-def train_vae(clips: NDArray[np.uint8], loop: LoopConfig, folder: Path) -> AutoencoderKLCogVideoX:
+def train_vae(
+    clips: NDArray[np.uint8], loop: LoopConfig, folder: Path, device: torch.device | None = None
+) -> AutoencoderKLCogVideoX:
     """Train on small windows first, on whole clips at the end, and on single frames throughout.
 
     Args:
         clips: uint8 (N, T, H, W, 3).
         loop: The schedule.
         folder: Of the run.
+        device: Where to train; None = the CPU.
 
     Returns:
         The VAE in eval mode, with scaling_factor set to 1 / standard deviation of its latents.
@@ -92,6 +97,7 @@ def train_vae(clips: NDArray[np.uint8], loop: LoopConfig, folder: Path) -> Autoe
     torch.manual_seed(loop.seed)
     vae = build_vae(MiniConfig())
     _open_shortcuts(vae)
+    vae.to(device)
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         if step < (1 - FULL_SHARE) * loop.num_steps:
@@ -118,7 +124,7 @@ def train_vae(clips: NDArray[np.uint8], loop: LoopConfig, folder: Path) -> Autoe
 @torch.no_grad()
 def _scaling_factor(vae: AutoencoderKLCogVideoX, clips: NDArray[np.uint8]) -> float:
     latents = [
-        vae.encode(frames_to_tensor(torch.from_numpy(clip[None]))).latent_dist.mean
+        vae.encode(frames_to_tensor(torch.from_numpy(clip[None])).to(vae.device)).latent_dist.mean
         for clip in clips
     ]
     return round(1.0 / float(torch.cat(latents).std()), 4)
@@ -138,6 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="run folder; the VAE lands in vae/")
     parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--limit", type=int, help="use only the first clips")
     options = parser.parse_args(arguments)
     clips = load_clips(options.clips, options.limit)
@@ -147,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
         weight_decay=0.0,
         save_every=250,
     )
-    vae = train_vae(clips, loop, options.out / "vae_run")
+    vae = train_vae(clips, loop, options.out / "vae_run", pick_device(options.device))
     vae.save_pretrained(options.out / "vae")
     print(
         json.dumps({"vae": str(options.out / "vae"), "scaling_factor": vae.config.scaling_factor})

@@ -108,7 +108,8 @@ class _Checkpoints:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         save_file(
-            {k: v.detach().contiguous() for k, v in tensors.items()}, part / "weights.safetensors"
+            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+            part / "weights.safetensors",
         )
         torch.save(optimizer.state_dict(), part / "optimizer.pt")
         files = {p.name: _sha256(p) for p in sorted(part.iterdir())}
@@ -145,7 +146,7 @@ def run_loop(
         folder: Where checkpoints and `log.jsonl` go.
         modules: What to train, by name; restored in place.
         loss_of: Maps (step, generator) to named losses; "loss" is minimised. It must draw all
-            randomness from the generator, which is seeded by (seed, step).
+            randomness from the generator (of the CPU), which is seeded by (seed, step).
         title: Of the progress bar.
 
     Returns:
@@ -205,7 +206,9 @@ def _restore(
             average[name].copy_(tensors[f"average.{name}"])
         for name, buffer in buffers.items():
             buffer.copy_(tensors[f"buffer.{name}"])
-    optimizer.load_state_dict(torch.load(newest / "optimizer.pt", weights_only=True))
+    optimizer.load_state_dict(
+        torch.load(newest / "optimizer.pt", map_location="cpu", weights_only=True)
+    )
     return int(json.loads((newest / "manifest.json").read_text())["step"])
 
 

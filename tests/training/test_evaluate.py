@@ -1,0 +1,100 @@
+"""The table of who touches what: the referee's verdicts, and the evaluation as it is run."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.drawn import CONTACT_FRAME, draw_reach
+from training import evaluate
+from training.clips import METADATA_NAME, ClipRecord, write_frames
+from training.referee import judge, referee_accuracy
+
+VERDICTS = ("target_contact", "wrong_target", "no_contact")
+REACHES = (1, 0)  # which disc the hand of each clip lifts
+
+
+def write_clip(folder, name, clip, target):
+    """Write a drawn clip with its truth; returns its line of metadata."""
+    write_frames(folder / f"{name}.mp4", clip.frames, 8.0)
+    cv2.imwrite(str(folder / f"{name}.png"), clip.masks[target].astype(np.uint8) * 255)
+    truth = {"instance_masks": np.stack(clip.masks), "target_index": np.array(target)}
+    np.savez_compressed(folder / f"{name}.npz", **truth)
+    return ClipRecord(
+        file_name=f"{name}.mp4",
+        text="A person lifts the blue disc.",
+        fps=8.0,
+        mask_file=f"{name}.png",
+        contact_frame=CONTACT_FRAME,
+        source="drawn",
+        licence="CC0-1.0",
+        truth_file=f"{name}.npz",
+    ).to_json()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two clips, in each of which the hand lifts the masked disc."""
+    made = tmp_path_factory.mktemp("clips")
+    lines = [write_clip(made, f"clip_{index}", draw_reach(index), index) for index in REACHES]
+    (made / METADATA_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return made
+
+
+class KnownHands:
+    """Sees the drawn hands where they are; the clips come in the folder's order."""
+
+    def __init__(self, *clips):
+        self.clips = iter(clips)
+
+    def __call__(self, frames):
+        return next(self.clips).keypoints()
+
+
+def judge_drawn(clip, target):
+    return judge(clip.frames, np.stack(clip.masks), target, KnownHands(clip))
+
+
+def test_the_referee_tells_the_three_verdicts_apart():
+    assert judge_drawn(draw_reach(1), 1) == "target_contact"
+    assert judge_drawn(draw_reach(1), 2) == "wrong_target"
+    assert judge_drawn(draw_reach(1, reach=0.0), 1) == "no_contact"
+
+
+def test_referee_accuracy_is_the_share_of_right_verdicts(folder):
+    right, wrong = [draw_reach(index) for index in REACHES], draw_reach(1, reach=0.0)
+    assert referee_accuracy(folder, KnownHands(*right)) == 1.0
+    assert referee_accuracy(folder, KnownHands(right[0], wrong)) == 0.5
+    assert referee_accuracy(folder, KnownHands(wrong), limit=1) == 0.0
+
+
+def check_row(row):
+    assert set(row) == {"num_scenes", *VERDICTS, *(f"{name}_interval" for name in VERDICTS)}
+    assert row["num_scenes"] == 2
+    assert sum(row[name] for name in VERDICTS) == pytest.approx(1.0)
+    for name in VERDICTS:
+        low, high = row[f"{name}_interval"]
+        assert 0.0 <= low <= row[name] <= high <= 1.0
+
+
+@pytest.mark.slow
+def test_both_rows_are_measured_with_the_shipped_model(folder, tmp_path, capsys):
+    words = ["--clips", str(folder), "--scenes", "2", "--steps", "2", "--guidance", "1", "--json"]
+    assert evaluate.main([*words, "--keep", str(tmp_path / "kept")]) == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(result) == {"model", "referee_accuracy", "base", "tavid"}
+    assert result["model"] == "mini"
+    assert 0.0 <= result["referee_accuracy"] <= 1.0
+    for name in ("base", "tavid"):
+        check_row(result[name])
+        with np.load(tmp_path / "kept" / f"{name}.npz", allow_pickle=False) as kept:
+            assert kept["frames"].shape == (2, 17, 64, 96, 3)
+            counts = [np.mean(kept["verdicts"] == verdict) for verdict in VERDICTS]
+        assert counts == pytest.approx([result[name][verdict] for verdict in VERDICTS])
+
+
+def test_clips_that_cannot_be_read_end_with_one_line(tmp_path, capsys):
+    (tmp_path / METADATA_NAME).write_text("{}\n", encoding="utf-8")
+    assert evaluate.main(["--clips", str(tmp_path), "--scenes", "1"]) == 2
+    assert "line 1" in capsys.readouterr().err
