@@ -43,6 +43,9 @@ for tool in make "${CC:-gcc}" "${CXX:-g++}" cmake; do
 done
 if [ -x "$venv/bin/python" ] && "$venv/bin/python" -c '' 2>/dev/null; then
     python=$venv/bin/python
+    "$python" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' ||
+        fail "$venv must hold Python 3.10 to 3.13, got another version." \
+            "Remove it with 'make distclean', or name another folder: VENV=.venv2"
 elif [ -n "${PYTHON:-}" ]; then
     is_usable "$PYTHON" ||
         fail "PYTHON=$PYTHON must be Python 3.10 to 3.13 with venv and headers." \

@@ -7,21 +7,30 @@ one that makes it. Only the standard library is used here.
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import re
 import shlex
 import subprocess
 import sys
+import threading
+import urllib.request
 import venv as venv_module
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ros_env import ROOT, find_venv
 
-__all__ = ["hash_inputs", "install", "rewrite_include_folders"]
+__all__ = ["choose_torch_options", "hash_inputs", "install", "rewrite_include_folders"]
 
 CONSTRAINTS = ROOT / "constraints.txt"
 WHEELS = ROOT / "tools" / "ros_wheels.txt"
 STAMP_NAME = "tavid_env.stamp"
+TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+PROBE_SEC = 5.0
+
+# With one of these in pip's configuration somebody has decided where packages come from.
+OWN_SOURCES = ("index-url", "extra-index-url", "find-links", "no-index")
 
 # The machine that built the ROS wheels left its own folders in their CMake files.
 FOREIGN_NUMPY = re.compile(r"/opt/python/[^;\"\s]*/site-packages/numpy/_core/include")
@@ -38,6 +47,59 @@ def hash_inputs() -> str:
     parts = [project, Path(__file__).read_text(encoding="utf-8")]
     parts += [path.read_text(encoding="utf-8") for path in (CONSTRAINTS, WHEELS)]
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def is_reachable(url: str, timeout_sec: float = PROBE_SEC) -> bool:
+    """Ask whether a page can be fetched, within a limited time.
+
+    Args:
+        url: The page.
+        timeout_sec: Longest time; a name that does not resolve counts against it too.
+
+    Returns:
+        Whether it answered in time.
+    """
+    answers: list[bool] = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(url, timeout=timeout_sec) as page:  # noqa: S310 - a constant
+                answers.append(page.status == 200)
+        except (OSError, http.client.HTTPException):
+            answers.append(False)
+
+    # A thread, since no timeout of a socket covers the lookup of its name.
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    thread.join(timeout_sec)
+    return answers == [True]
+
+
+def choose_torch_options(
+    environment: Mapping[str, str],
+    pip_settings: str,
+    can_fetch: Callable[[str], bool] = is_reachable,
+) -> list[str]:
+    """Choose where torch comes from: PyPI's Linux build brings gigabytes of CUDA.
+
+    Args:
+        environment: TAVID_PIP_ARGS, even empty, means that the user has chosen.
+        pip_settings: What `pip config list` prints: one `section.name='value'` per line.
+        can_fetch: Tells whether a page answers; asked only when nobody has chosen.
+
+    Returns:
+        Options of pip for torch alone: its index of CPU builds, or nothing.
+    """
+    names = {line.split("=", maxsplit=1)[0].split(".")[-1] for line in pip_settings.splitlines()}
+    is_chosen = "TAVID_PIP_ARGS" in environment or not names.isdisjoint(OWN_SOURCES)
+    if is_chosen or not can_fetch(f"{TORCH_CPU_INDEX}/torch/"):
+        return []
+    return ["--extra-index-url", TORCH_CPU_INDEX]
+
+
+def _list_pip_settings(python: Path) -> str:
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", "config", "list"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout
 
 
 def _show(line: str, num_found: int) -> None:
@@ -112,6 +174,9 @@ def install(venv: Path) -> None:
     if has_pip.returncode:  # an earlier run was stopped half-way
         subprocess.run([str(python), "-m", "ensurepip"], check=True, capture_output=True)
     _pip(python, [*shared, "pip", "setuptools"], log_path)
+    torch_options = choose_torch_options(os.environ, _list_pip_settings(python))
+    if torch_options:  # a step of its own, so that this index serves nothing else
+        _pip(python, [*shared, *torch_options, "torch"], log_path)
     _pip(
         python,
         [*shared, "--no-build-isolation", "-r", str(WHEELS), "-e", ".[train,viz,dev]"],
