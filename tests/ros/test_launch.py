@@ -13,6 +13,7 @@ import types
 from pathlib import Path
 
 import pytest
+import rclpy
 
 from tests.source_tree import ROOT
 
@@ -149,6 +150,33 @@ def test_later_parameters_count_more(load, tmp_path):
     assert file_names(options["parameters"]) == ["planner.yaml", "planner_5b.yaml", "own.yaml"]
     assert options["parameters"][-1] == {"model": "/models/a", "autostart": False}
     assert all(Path(path).is_file() for path in options["parameters"][:-1])
+
+
+@pytest.mark.parametrize("key", ["/**", "planner", "/planner"])
+def test_rclpy_lets_the_later_source_win_however_it_names_the_node(load, tmp_path, key):
+    own = tmp_path / "own.yaml"
+    own.write_text(f"{key}: {{ros__parameters: {{seed: 7, model: own, device: cpu}}}}\n")
+    *files, words = make_planner(load, preset="5b", params_file=str(own), model="argument")[
+        "parameters"
+    ]
+    # As launch_ros does with words: a file under the node's full name.
+    (tmp_path / "words.yaml").write_text(f"/planner: {{ros__parameters: {words}}}\n")
+    cli_args = ["--ros-args"]
+    for name in [*files, str(tmp_path / "words.yaml")]:
+        cli_args += ["--params-file", name]
+    context = rclpy.Context()
+    context.init()
+    node = rclpy.create_node(
+        "planner",
+        context=context,
+        cli_args=cli_args,
+        automatically_declare_parameters_from_overrides=True,
+    )
+    wanted = {"model": "argument", "seed": 7, "device": "cpu", "dtype": "bfloat16"}
+    found = {name: node.get_parameter(name).value for name in wanted}
+    node.destroy_node()
+    context.shutdown()
+    assert found == wanted
 
 
 @pytest.mark.parametrize("switch", ["autostart", "use_sim_time"])

@@ -78,7 +78,6 @@ def check_row(row):
         assert 0.0 <= low <= row[name] <= high <= 1.0
 
 
-@pytest.mark.slow
 def test_both_rows_are_measured_with_the_shipped_model(folder, tmp_path, capsys):
     words = ["--clips", str(folder), "--scenes", "2", "--steps", "2", "--guidance", "1", "--json"]
     assert evaluate.main([*words, "--keep", str(tmp_path / "kept")]) == 0
