@@ -7,6 +7,7 @@ import datetime
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -93,8 +94,8 @@ class GoalRunner:
         self._output_dir = output_dir
         self._logger = logger
         self._interrupt: _Outcome | None = None
-        self._is_idle = threading.Event()
-        self._is_idle.set()
+        self._num_running = 0
+        self._idle = threading.Condition()
         self._last_plan: LastPlan | None = None
 
     @property
@@ -114,7 +115,8 @@ class GoalRunner:
             Whether no goal runs any more.
         """
         self._interrupt = _Outcome(code, message)
-        return self._is_idle.wait(timeout_sec)
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._num_running, timeout_sec)
 
     def resume(self) -> None:
         """Run goals again after `interrupt`."""
@@ -132,18 +134,36 @@ class GoalRunner:
         Returns:
             The result to send.
         """
-        self._is_idle.clear()
+        with self._idle:
+            self._num_running += 1
         start_sec = time.monotonic()
+        try:
+            outcome = self._plan(goal_handle, parameters, start_sec)
+            return self._finish(goal_handle, outcome, time.monotonic() - start_sec)
+        finally:
+            with self._idle:
+                self._num_running -= 1
+                self._idle.notify_all()
+
+    def _plan(
+        self, goal_handle: ServerGoalHandle, parameters: PlannerParameters, start_sec: float
+    ) -> _Outcome:
         try:
             request = self._inputs.make_request(goal_handle.request, parameters)
             run = _Run(self._worker, goal_handle, parameters, start_sec)
-            outcome = run.wait(request, self._choose_folder(goal_handle, parameters), self._check)
+            return run.wait(request, self._choose_folder(goal_handle, parameters), self._check)
         except TavidError as error:
-            outcome = _Outcome(error.code, str(error))
-        try:
-            return self._finish(goal_handle, outcome, time.monotonic() - start_sec)
-        finally:
-            self._is_idle.set()
+            return _Outcome(error.code, str(error))
+        except Exception as error:  # noqa: BLE001 - edge of the goal's thread: its client is told
+            return self._explain("plan the goal", error)
+
+    def _explain(self, task: str, error: Exception) -> _Outcome:
+        """Make an outcome of an error that nobody foresaw; rclpy would send an empty result."""
+        self._logger.error(f"could not {task}:\n{traceback.format_exc()}")
+        return _Outcome(
+            ErrorCode.UNKNOWN,
+            f"the node must {task}, got {type(error).__name__}: {error}. See the node's log.",
+        )
 
     def _check(self) -> _Outcome | None:
         return self._interrupt
@@ -163,10 +183,13 @@ class GoalRunner:
             outcome = _judge(outcome.answer)
         result = conversions.make_result(outcome.code, outcome.message, duration_sec)
         if outcome.answer is not None:
-            plan, uri = outcome.answer.plan, _make_uri(outcome.answer.folder)
-            return_frames = goal_handle.request.return_frames
-            conversions.fill_result(result, plan, uri, return_frames=return_frames)
-            self._publishers.publish(plan, is_executable=outcome.code is ErrorCode.NONE)
+            try:
+                self._deliver(outcome, result, return_frames=goal_handle.request.return_frames)
+            except Exception as error:  # noqa: BLE001 - edge of the goal's thread, as above
+                outcome = self._explain("publish the plan", error)
+                uri = result.plan_uri
+                result = conversions.make_result(outcome.code, outcome.message, duration_sec)
+                result.plan_uri = uri
         self._last_plan = LastPlan(
             code=outcome.code,
             message=outcome.message,
@@ -182,10 +205,21 @@ class GoalRunner:
             goal_handle.abort()
         return result
 
+    def _deliver(
+        self, outcome: _Outcome, result: PlanInteraction.Result, *, return_frames: bool
+    ) -> None:
+        plan = outcome.answer.plan
+        # First, so that a plan that cannot be sent can still be found.
+        result.plan_uri = uri = _make_uri(outcome.answer.folder)
+        conversions.fill_result(result, plan, uri, return_frames=return_frames)
+        self._publishers.publish(plan, is_executable=outcome.code is ErrorCode.NONE)
+
     def _log(self, goal_handle: ServerGoalHandle, outcome: _Outcome, duration_sec: float) -> None:
         name = bytes(goal_handle.goal_id.uuid).hex()[:8]
         if outcome.code in (ErrorCode.NONE, ErrorCode.CANCELED):
             self._logger.info(f"goal {name}: {outcome.code.name} after {duration_sec:.2f} s")
+            if outcome.answer is not None and outcome.answer.save_error:
+                self._logger.error(f"goal {name}: {outcome.answer.save_error}")
         else:
             self._logger.error(
                 f"goal {name}: {outcome.code.name} after {duration_sec:.2f} s: {outcome.message}"
@@ -205,24 +239,31 @@ class _Run:
         self, request: PlanRequest, folder: str, find_interrupt: Callable[[], _Outcome | None]
     ) -> _Outcome:
         job, teller = None, _Teller(self.goal_handle, self.parameters, self.start_sec)
-        while True:
-            verdict = find_interrupt() or self._find_end()
-            if verdict is not None:
-                return self._give_up(job, verdict)
-            if job is None:
-                teller.tell(PlanProgress(stage=_QUEUED_STAGE, step=0, total_steps=0, elapsed_sec=0))
-                job = self._submit(request, folder)
-                continue
-            try:
-                event = job.events.get(timeout=_POLL_SEC)
-            except queue.Empty:
-                continue
-            if isinstance(event, PlanProgress):
-                teller.tell(event)
-            elif isinstance(event, JobFailure):
-                return self._judge_failure(event)
-            else:
-                return _Outcome(ErrorCode.NONE, event.save_error, event)
+        queued = PlanProgress(stage=_QUEUED_STAGE, step=0, total_steps=0, elapsed_sec=0)
+        try:
+            while True:
+                verdict = find_interrupt() or self._find_end()
+                if verdict is not None:
+                    return self._give_up(job, verdict)
+                if job is None:
+                    teller.tell(queued)
+                    job = self._submit(request, folder)
+                    continue
+                try:
+                    event = job.events.get(timeout=_POLL_SEC)
+                except queue.Empty:
+                    continue
+                if isinstance(event, PlanProgress):
+                    teller.tell(event)
+                elif isinstance(event, JobFailure):
+                    return self._judge_failure(event)
+                else:
+                    return _Outcome(ErrorCode.NONE, event.save_error, event)
+        except Exception:
+            # The worker would go on for nobody.
+            if job is not None:
+                self.worker.cancel(job)
+            raise
 
     def _submit(self, request: PlanRequest, folder: str) -> WorkerJob | None:
         job = self.worker.try_submit(request, folder)
@@ -295,7 +336,8 @@ def _judge(answer: JobAnswer) -> _Outcome:
         reason = plan.motion.reasons.get("actor", "no hand was found in the imagined video")
         return _Outcome(
             ErrorCode.NO_ACTOR,
-            f"image must show an actor, got none: {reason}. Look at the plan's pictures.",
+            f"image must show an actor, got none: {reason}. "
+            f"{answer.save_error or 'Look at the pictures of the plan.'}",
             answer,
         )
     return _Outcome(ErrorCode.NONE, answer.save_error, answer)

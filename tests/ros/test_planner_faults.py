@@ -95,6 +95,26 @@ def test_faults_abort_the_goal_with_their_code(shared_graph, prompt, code, match
     assert_still_plans(shared_graph)
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "match"),
+    [
+        ("_inputs", "make_request", "the node must plan the goal, got KeyError: 'pretended'"),
+        ("_plan_publishers", "publish", "the node must publish the plan, got KeyError"),
+    ],
+)
+def test_error_that_nobody_foresaw_is_told(shared_graph, monkeypatch, owner, name, match):
+    def fail(*_, **__):
+        raise KeyError("pretended")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(getattr(shared_graph.planner, owner), name, fail)
+        status, result = shared_graph.plan()
+    assert (status, result.error_code) == (STATUS.STATUS_ABORTED, ErrorCode.UNKNOWN)
+    assert match in result.error_msg
+    assert shared_graph.planner._runner.last_plan.code is ErrorCode.UNKNOWN
+    assert_still_plans(shared_graph)
+
+
 def test_worker_killed_while_idle_is_replaced(shared_graph):
     worker = shared_graph.planner._worker
     pid = worker.pid
