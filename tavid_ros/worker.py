@@ -188,16 +188,14 @@ def _save(plan: InteractionPlan, folder: str) -> dict[str, str]:
         return {"folder": "", "save_error": ""}
     from tavid_core.io import save_plan
 
-    final = Path(folder)
-    partial = final.with_name(f".{final.name}.partial")
+    # Whatever goes wrong here, the plan itself is fine.
     try:
-        final.parent.mkdir(parents=True, exist_ok=True)
-        save_plan(plan, partial)
-        partial.rename(final)
-    except OSError as error:
+        Path(folder).parent.mkdir(parents=True, exist_ok=True)
+        save_plan(plan, folder)
+    except Exception as error:
         _LOGGER.exception("plan could not be saved")
-        return {"folder": "", "save_error": f"the plan could not be saved to {final}: {error}"}
-    return {"folder": str(final), "save_error": ""}
+        return {"folder": "", "save_error": f"the plan could not be saved to {folder}: {error}"}
+    return {"folder": folder, "save_error": ""}
 
 
 def _free_memory() -> None:

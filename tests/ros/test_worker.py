@@ -8,7 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from tavid_core.errors import ErrorCode
+import tavid_core.io
+from tavid_core.errors import ErrorCode, InputError
 from tavid_core.io import load_plan
 from tavid_ros import plan_codec
 from tavid_ros.wire import receive_message, send_message
@@ -76,6 +77,19 @@ def test_plan_is_saved_whole_or_not_at_all(peer, tmp_path):
     assert header["type"] == "result"
     assert header["folder"] == ""
     assert "the plan could not be saved to" in header["save_error"]
+
+
+@pytest.mark.parametrize("error", [InputError("folder must be new"), ValueError("codec")])
+def test_plan_that_cannot_be_saved_is_still_the_answer(peer, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(tavid_core.io, "save_plan", fail)
+    peer.load()
+    peer.plan(save_to=str(tmp_path / "plan"))
+    header, _ = peer.finish()
+    assert (header["type"], header["folder"]) == ("result", "")
+    assert str(error) in header["save_error"]
 
 
 def test_plan_before_load_is_refused(peer):
