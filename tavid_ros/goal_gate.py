@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 __all__ = ["GoalGate"]
 
-# Between a goal's acceptance and its execution lie milliseconds. If its client vanishes in between,
+# Between the answer to a goal and its hold lie milliseconds. If its client vanishes in between,
 # rclpy never executes it; the place it took is free again after this time.
 _RESERVATION_SEC = 2.0
 
@@ -24,7 +24,7 @@ class GoalGate:
         self._clock_sec = clock_sec
         self._lock = threading.Lock()
         self._closed_because = "NOT_READY: the node is not active."
-        self._is_held = False
+        self._holders: set[bytes] = set()
         self._reserved_until_sec: float | None = None
         self._last_refusal = ""
 
@@ -60,7 +60,7 @@ class GoalGate:
             )
             if self._closed_because:
                 self._last_refusal = self._closed_because
-            elif self._is_held or is_reserved:
+            elif self._holders or is_reserved:
                 self._last_refusal = (
                     "BUSY: another goal is running. Cancel it, or wait for its result."
                 )
@@ -69,12 +69,24 @@ class GoalGate:
                 return None
             return self._last_refusal
 
-    def hold(self) -> None:
-        """Keep the place while an admitted goal runs."""
-        with self._lock:
-            self._is_held, self._reserved_until_sec = True, None
+    def hold(self, goal_id: bytes) -> None:
+        """Keep the place while an admitted goal runs.
 
-    def leave(self) -> None:
-        """Give the place back."""
+        On a machine that is short of time a reservation can run out before its goal comes. Then
+        two goals are in, and the place is free when both have left.
+
+        Args:
+            goal_id: Of the goal.
+        """
         with self._lock:
-            self._is_held = False
+            self._holders.add(goal_id)
+            self._reserved_until_sec = None
+
+    def leave(self, goal_id: bytes) -> None:
+        """Give the place back; a goal that does not hold it changes nothing.
+
+        Args:
+            goal_id: As for `hold`.
+        """
+        with self._lock:
+            self._holders.discard(goal_id)

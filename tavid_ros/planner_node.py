@@ -23,16 +23,15 @@ from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header, String, UInt64
+from std_msgs.msg import Header, UInt64
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode, TavidError
 from tavid_ros import conversions, diagnostics
 from tavid_ros.goal_gate import GoalGate
 from tavid_ros.goal_runner import GoalRunner
+from tavid_ros.input_topics import InputTopics
 from tavid_ros.inputs import LatestInputs
 from tavid_ros.parameters import PlannerParameters, declare, read
 from tavid_ros.publishers import PlanPublishers
@@ -47,7 +46,6 @@ ACTION_NAME = "plan_interaction"
 HEARTBEAT_PERIOD_SEC = 0.25
 _DIAGNOSTICS_PERIOD_SEC = 1.0
 _INTERRUPT_WAIT_SEC = 1.0
-_LOG_THROTTLE_SEC = 5.0
 _LINGER_SEC = 0.1
 _START_END_SEC = 1.0
 
@@ -149,7 +147,13 @@ class PlannerNode(LifecycleNode):
             _find_output_dir(parameters.output_dir),
             self.get_logger(),
         )
-        self._subscribe(parameters)
+        topics = InputTopics(
+            self,
+            self._inputs,
+            self._num_malformed,
+            use_compressed_image=parameters.use_compressed_image,
+        )
+        self._owned.append(topics.destroy)
         self.get_logger().info(
             f"model '{parameters.model}' loaded in {self._worker.load_time_sec:.1f} s; "
             f"DDS security: {os.environ.get('ROS_SECURITY_ENABLE', 'false')}"
@@ -226,44 +230,7 @@ class PlannerNode(LifecycleNode):
         if self._plan_publishers is not None:
             self._plan_publishers.stop()
 
-    # Topics and services
-
-    def _subscribe(self, parameters: PlannerParameters) -> None:
-        image_topic, image_type = "image", Image
-        if parameters.use_compressed_image:
-            image_topic, image_type = "image/compressed", CompressedImage
-        group = MutuallyExclusiveCallbackGroup()
-        for name, topic, message_type in (
-            ("image", image_topic, image_type),
-            ("target_mask", "target_mask", Image),
-            ("camera_info", "camera_info", CameraInfo),
-            ("depth", "depth", Image),
-            ("prompt", "prompt", String),
-        ):
-            subscription = self.create_subscription(
-                message_type,
-                topic,
-                functools.partial(self._receive, name),
-                # Best effort and volatile connects to every kind of publisher; depth 1, because an
-                # old picture is worth nothing.
-                rclpy.qos.QoSProfile(
-                    depth=1,
-                    reliability=qos_profile_sensor_data.reliability,
-                    durability=qos_profile_sensor_data.durability,
-                ),
-                callback_group=group,
-            )
-            self._owned.append(functools.partial(self.destroy_subscription, subscription))
-
-    def _receive(self, name: str, message: Image | CameraInfo | CompressedImage | String) -> None:
-        try:
-            self._inputs.put(name, message)
-        except TavidError as error:
-            self._num_malformed[name] += 1
-            self.get_logger().warning(
-                f"refused a message ({self._num_malformed[name]} so far): {error}",
-                throttle_duration_sec=_LOG_THROTTLE_SEC,
-            )
+    # Action and services
 
     def _serve(self, parameters: PlannerParameters) -> None:
         server = ActionServer(
@@ -273,6 +240,7 @@ class PlannerNode(LifecycleNode):
             self._execute,
             callback_group=self._reentrant,
             goal_callback=self._receive_goal,
+            handle_accepted_callback=self._accept,
             # A refused cancel makes rclpy answer others wrongly, and nobody should be refused one.
             cancel_callback=lambda _: CancelResponse.ACCEPT,
             result_timeout=parameters.result_timeout_sec,
@@ -291,16 +259,25 @@ class PlannerNode(LifecycleNode):
         self.get_logger().warning(f"goal rejected, {refusal}")
         return GoalResponse.REJECT
 
-    def _execute(self, goal_handle: ServerGoalHandle) -> PlanInteraction.Result:
-        runner = self._runner
-        if runner is None:
-            goal_handle.abort()
-            return conversions.make_result(ErrorCode.NOT_READY, "the node was cleaned up.")
-        self._gate.hold()
+    def _accept(self, goal_handle: ServerGoalHandle) -> None:
+        # Not left to `_execute`, which may wait for a thread longer than a reservation lasts.
+        goal_id = bytes(goal_handle.goal_id.uuid)
+        self._gate.hold(goal_id)
         try:
+            goal_handle.execute()
+        except Exception:
+            self._gate.leave(goal_id)
+            raise
+
+    def _execute(self, goal_handle: ServerGoalHandle) -> PlanInteraction.Result:
+        try:
+            runner = self._runner
+            if runner is None:
+                goal_handle.abort()
+                return conversions.make_result(ErrorCode.NOT_READY, "the node was cleaned up.")
             return runner.run(goal_handle, read(self, PlannerParameters))
         finally:
-            self._gate.leave()
+            self._gate.leave(bytes(goal_handle.goal_id.uuid))
 
     # Timers and parameters
 

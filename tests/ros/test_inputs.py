@@ -190,11 +190,13 @@ def test_gate_admits_one_at_a_time():
     gate.open()
     assert gate.enter() is None
     assert "BUSY" in gate.enter()
-    gate.hold()
+    gate.hold(b"1")
     clock.now_sec += 100.0
     assert "BUSY" in gate.enter()
     assert gate.last_refusal == gate.enter()
-    gate.leave()
+    gate.leave(b"another")
+    assert "BUSY" in gate.enter()
+    gate.leave(b"1")
     assert gate.enter() is None
     gate.close("it is closed.")
     assert gate.enter() == "NOT_READY: it is closed."
@@ -208,4 +210,19 @@ def test_place_of_a_goal_that_never_runs_is_free_again():
     clock.now_sec += 1.0
     assert "BUSY" in gate.enter()
     clock.now_sec += 1.5
+    assert gate.enter() is None
+
+
+def test_two_goals_that_came_in_on_a_starved_machine_leave_one_by_one():
+    clock = FakeClock()
+    gate = GoalGate(clock)
+    gate.open()
+    assert gate.enter() is None
+    clock.now_sec += 2.5
+    assert gate.enter() is None
+    gate.hold(b"1")
+    gate.hold(b"2")
+    gate.leave(b"1")
+    assert "BUSY" in gate.enter()
+    gate.leave(b"2")
     assert gate.enter() is None
