@@ -27,10 +27,9 @@ from rclpy.action.client import ClientGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from rclpy.utilities import remove_ros_args
-from std_msgs.msg import Header, UInt64
+from std_msgs.msg import Header
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import CanceledError, ErrorCode, TavidError
@@ -40,13 +39,16 @@ from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 from tavid_ros import conversions
 from tavid_ros.action_client import SafeActionClient
 from tavid_ros.client_errors import (
+    SAVING_IS_OFF,
     PlanFailedError,
     PlanRejectedError,
     PlanTimeoutError,
     PlanUnreachableError,
     ServerLostError,
+    check_saved,
     path_from_uri,
 )
+from tavid_ros.heartbeat import Heartbeat
 from tavid_ros.progress_bar import ProgressBar
 
 __all__ = [
@@ -61,8 +63,6 @@ __all__ = [
 
 _POLL_SEC = 0.02
 _SEND_TIMEOUT_SEC = 10.0
-# Six heartbeats; together with the poll a dead planner is noticed within two seconds.
-_LOST_AFTER_SEC = 1.5
 
 
 class PlanClient:
@@ -87,21 +87,12 @@ class PlanClient:
         self._node = node
         group = ReentrantCallbackGroup()
         self._client = SafeActionClient(node, PlanInteraction, action_name, callback_group=group)
-        self._subscription = node.create_subscription(
-            UInt64,
-            f"{planner_name}/heartbeat",
-            self._hear,
-            QoSProfile(depth=1),
-            callback_group=group,
-        )
-        self._last_beat = 0
-        self._last_beat_sec: float | None = None
-        self._num_restarts = 0
+        self._heartbeat = Heartbeat(node, f"{planner_name}/heartbeat", group)
         self._cancel_requested = threading.Event()
 
     def destroy(self) -> None:
         """Take the client's topics and services away."""
-        self._node.destroy_subscription(self._subscription)
+        self._heartbeat.destroy()
         self._client.destroy()
 
     def wait_for_planner(self, timeout_sec: float) -> None:
@@ -116,7 +107,7 @@ class PlanClient:
         """
 
         def is_over() -> bool:
-            is_there = self._client.server_is_ready() and self._last_beat_sec is not None
+            is_there = self._client.server_is_ready() and self._heartbeat.is_heard
             return is_there or self._cancel_requested.is_set()
 
         is_in_time = self._wait(is_over, time.monotonic() + timeout_sec)
@@ -159,11 +150,12 @@ class PlanClient:
             PlanFailedError: If the planner failed; carries its code.
             PlanTimeoutError: If the time passed.
             ServerLostError: If the planner went away.
-            PlanUnreachableError: If the plan's folder is not on this machine.
+            PlanUnreachableError: If the plan was not saved, or its folder is not on this machine.
         """
         request = PlanRequest(image=image, target_mask=mask, prompt=prompt, **fields)
         goal = conversions.goal_from_request(request)
         result = self.request_plan(goal, timeout_sec, on_progress=on_progress)
+        check_saved(result.plan_uri, result.error_msg)
         return self.load(result.plan_uri)
 
     def request_plan(
@@ -177,7 +169,8 @@ class PlanClient:
 
         Args:
             goal: Empty fields mean the planner's topics and defaults.
-            timeout_sec: Longest wait; the goal is canceled then.
+            timeout_sec: Longest wait; the goal is canceled then, which takes milliseconds if all
+                is well and is itself waited for at most 10 s.
             on_progress: As for `plan`.
 
         Returns:
@@ -191,11 +184,11 @@ class PlanClient:
             ServerLostError: If the planner went away.
         """
         deadline_sec = time.monotonic() + timeout_sec
-        self._forget_old_beats()
+        self._heartbeat.forget_old()
         self.wait_for_planner(min(timeout_sec, _SEND_TIMEOUT_SEC))
-        self._num_restarts = 0
+        self._heartbeat.forget_restarts()
         try:
-            handle = self._send(goal, on_progress)
+            handle = self._send(goal, on_progress, deadline_sec)
             response_future = handle.get_result_async()
             is_in_time = self._wait(
                 lambda: response_future.done() or self._cancel_requested.is_set(),
@@ -231,30 +224,29 @@ class PlanClient:
         """
         return load_plan(path_from_uri(plan_uri))
 
-    def _hear(self, beat: UInt64) -> None:
-        # The count begins anew with the process.
-        if beat.data < self._last_beat:
-            self._num_restarts += 1
-        self._last_beat, self._last_beat_sec = beat.data, time.monotonic()
-
-    def _forget_old_beats(self) -> None:
-        heard_sec = self._last_beat_sec
-        if heard_sec is not None and time.monotonic() - heard_sec > _LOST_AFTER_SEC:
-            self._last_beat_sec = None
-
     def _send(
         self,
         goal: PlanInteraction.Goal,
         on_progress: Callable[[PlanProgress], None] | None,
+        deadline_sec: float,
     ) -> ClientGoalHandle:
         def forward(message: PlanInteraction.Impl.FeedbackMessage) -> None:
             on_progress(conversions.progress_from_feedback(message.feedback))
 
         callback = None if on_progress is None else forward
         future = self._client.send_goal_async(goal, feedback_callback=callback)
-        if not self._wait(future.done, time.monotonic() + _SEND_TIMEOUT_SEC, must_live=True):
+        start_sec, is_answered = time.monotonic(), False
+        deadline_sec = min(deadline_sec, start_sec + _SEND_TIMEOUT_SEC)
+        try:
+            is_answered = self._wait(future.done, deadline_sec, must_live=True)
+        finally:
+            if not is_answered:
+                # Accepted later, it would run for nobody and keep others out.
+                future.add_done_callback(_cancel_late)
+        if not is_answered:
+            limit_sec = max(0.0, deadline_sec - start_sec)
             raise PlanTimeoutError(
-                f"the planner must answer a goal within {_SEND_TIMEOUT_SEC:g} s, got nothing. "
+                f"the planner must answer a goal within {limit_sec:.3g} s, got nothing. "
                 "Is its image larger than the DDS transport allows? See config/fastdds_profile.xml."
             )
         handle = future.result()
@@ -286,7 +278,7 @@ class PlanClient:
         try:
             while not is_over():
                 if must_live:
-                    self._check_alive()
+                    self._heartbeat.check()
                 if time.monotonic() >= deadline_sec:
                     return False
                 if executor is None:
@@ -299,17 +291,10 @@ class PlanClient:
                 executor.remove_node(self._node)
                 executor.shutdown()
 
-    def _check_alive(self) -> None:
-        silence_sec = time.monotonic() - (self._last_beat_sec or 0.0)
-        if silence_sec > _LOST_AFTER_SEC:
-            raise ServerLostError(
-                f"the planner must send a heartbeat, got none for {silence_sec:.1f} s. "
-                "It died or cannot be reached; ask again when it is back."
-            )
-        if self._num_restarts:
-            raise ServerLostError(
-                "the planner must outlive its goal, got a new planner process. Ask again."
-            )
+
+def _cancel_late(future: Future) -> None:
+    if not future.cancelled() and future.exception() is None and future.result().accepted:
+        future.result().cancel_goal_async()
 
 
 def _judge(
@@ -378,8 +363,9 @@ def main(args: list[str] | None = None) -> int:
     rclpy.init(context=context)
     node = rclpy.create_node("plan_client", context=context)
     client = PlanClient(node)
-    # Ctrl-C cancels the goal instead of leaving it behind.
-    signal.signal(signal.SIGINT, lambda *_: client.cancel())
+    # Who ends the program does not leave its goal behind.
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, lambda *_: client.cancel())
     try:
         client.wait_for_planner(words.timeout)
         with ProgressBar(sys.stderr) as bar:
@@ -392,7 +378,8 @@ def main(args: list[str] | None = None) -> int:
         node.destroy_node()
         rclpy.try_shutdown(context=context)
     verdict = "target touched" if result.touches_target else "target not touched"
-    print(f"{verdict}; plan in {result.plan_uri or 'no folder: it was not saved'}")
+    unsaved = f"not saved: {result.error_msg or SAVING_IS_OFF}"
+    print(f"{verdict}; plan {f'in {result.plan_uri}' if result.plan_uri else unsaved}")
     return 0
 
 

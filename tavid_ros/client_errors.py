@@ -8,13 +8,17 @@ from urllib.parse import unquote, urlparse
 from tavid_core.errors import ErrorCode, TavidError
 
 __all__ = [
+    "SAVING_IS_OFF",
     "PlanFailedError",
     "PlanRejectedError",
     "PlanTimeoutError",
     "PlanUnreachableError",
     "ServerLostError",
+    "check_saved",
     "path_from_uri",
 ]
+
+SAVING_IS_OFF = "the planner's save_plans is off"
 
 
 class PlanRejectedError(TavidError):
@@ -55,6 +59,23 @@ class PlanFailedError(TavidError):
         super().__init__(f"{code.name}: {message}")
         self.code = code
         self.plan_uri = plan_uri
+
+
+def check_saved(plan_uri: str, error_msg: str) -> None:
+    """Refuse a plan that is in no folder.
+
+    Args:
+        plan_uri: Of a result or a `PlanFailedError`.
+        error_msg: Of the same; a planner whose disk is full says so there.
+
+    Raises:
+        PlanUnreachableError: If there is no folder; the message says why.
+    """
+    if not plan_uri:
+        raise PlanUnreachableError(
+            f"the plan must be saved to be read, got no folder: {error_msg or SAVING_IS_OFF}. "
+            "Repair that, or take the motion from the result of request_plan."
+        )
 
 
 def path_from_uri(uri: str) -> Path:

@@ -99,11 +99,12 @@ def test_client_asks_says_where_and_fails_with_a_word(tmp_path, capfd):
         assert last.startswith(f"target touched; plan in file://{tmp_path}/plans/")
         assert client.main(["--prompt", "lift it"]) == 1
         assert "error: STALE_INPUT: target_mask must come" in capfd.readouterr().err
-        timer = threading.Timer(3.0, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
-        assert client.main([*files, "--prompt", "hang at denoise"]) == 1
-        assert "got a cancel" in capfd.readouterr().err
-        timer.join()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            timer = threading.Timer(3.0, os.kill, (os.getpid(), number))
+            timer.start()
+            assert client.main([*files, "--prompt", "hang at denoise"]) == 1
+            assert "got a cancel" in capfd.readouterr().err
+            timer.join()
         planner.end()
     wait_for(lambda: planner.exit_status is not None)
     assert client.main(["--timeout", "0.2"]) == 1
