@@ -13,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,7 @@ from tavid_core.errors import ErrorCode, InputError, TavidError
 from tavid_core.files import read_image, read_mask
 from tavid_core.types import InteractionPlan
 from tavid_ros.client import PlanClient, PlanFailedError, PlanTimeoutError, path_from_uri
+from tavid_ros.client_errors import check_saved
 from tavid_ros.processes import NodeProcess
 from tavid_ros.progress_bar import ProgressBar
 from tavid_ros.snapshot import Snapshot
@@ -41,6 +43,8 @@ _POLL_SEC = 0.5
 _DEFAULT_OUT = "out/demo"
 _NUM_DOMAINS = 100
 _LOW_CONFIDENCE = 0.5
+# The plan's own and, of a run that got no plan, the first log.
+_OWN_FILES = frozenset({"plan.json", "planner_node.log"})
 
 
 class DemoError(TavidError):
@@ -77,8 +81,9 @@ class DemoOptions:
         """Read the user's files once, so that a wrong one is told before anything starts.
 
         Raises:
-            InputError: If a file or a word is missing or unusable.
+            InputError: If a file or a word is missing or unusable, or `out` holds other things.
         """
+        _check_out(self.out)
         if self.image is None:
             if self.mask is not None:
                 raise InputError("mask must come with an image, got a mask only. Give IMAGE too.")
@@ -107,6 +112,20 @@ class DemoOptions:
             "mask_path": str(self.mask.absolute()),
             "prompt": self.prompt,
         }
+
+
+def _check_out(out: Path) -> None:
+    """Refuse a folder that the plan's files would mix with; an earlier run's is fine."""
+    if out.is_dir():
+        names = {path.name for path in out.iterdir()}
+        is_ours = not names or bool(names & _OWN_FILES)
+    else:
+        is_ours = not out.exists()
+    if not is_ours:
+        raise InputError(
+            f"out must be new, empty, or of an earlier demo, got {out} with something else in it. "
+            "Choose another name."
+        )
 
 
 def _parse(args: list[str] | None, environment: Mapping[str, str]) -> DemoOptions:
@@ -185,10 +204,12 @@ def _ask(node: Node, options: DemoOptions, nodes: list[NodeProcess]) -> tuple[Er
         print(f"planning: {goal.prompt!r}", flush=True)
         with ProgressBar(sys.stderr) as bar:
             result = client.request_plan(goal, _PLAN_TIMEOUT_SEC, on_progress=bar.show)
+        check_saved(result.plan_uri, result.error_msg)
         return ErrorCode.NONE, result.plan_uri
     except PlanFailedError as error:
         if error.code is not ErrorCode.NO_ACTOR:
             raise
+        check_saved(error.plan_uri, str(error))
         return error.code, error.plan_uri
     finally:
         client.destroy()
@@ -224,16 +245,18 @@ def run_demo(options: DemoOptions) -> str:
     options.check()
     _choose_domain()
     out = options.out.absolute()
-    incoming = out / "incoming"
-    shutil.rmtree(incoming, ignore_errors=True)
-    incoming.mkdir(parents=True)
-    planner_parameters = {
-        "output_dir": str(incoming),
-        **{name: getattr(options, name) for name in ("backend", "model", "adapter")},
-    }
+    out.mkdir(parents=True, exist_ok=True)
     camera_parameters = options.make_camera_parameters()
     print(f"ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}; logs in {out}", flush=True)
     with ExitStack() as stack:
+        # Of a new name, because whatever has a name in there may be the user's.
+        incoming = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix=".incoming-", dir=out, ignore_cleanup_errors=True)
+        )
+        planner_parameters = {
+            "output_dir": incoming,
+            **{name: getattr(options, name) for name in ("backend", "model", "adapter")},
+        }
         planner = NodeProcess("tavid_ros.planner_node", planner_parameters, out)
         stack.enter_context(planner)
         camera = stack.enter_context(NodeProcess("tavid_ros.camera_node", camera_parameters, out))
@@ -245,7 +268,6 @@ def run_demo(options: DemoOptions) -> str:
             raise
         plan = PlanClient.load(plan_uri)
         shutil.copytree(path_from_uri(plan_uri), out, dirs_exist_ok=True)
-    shutil.rmtree(incoming, ignore_errors=True)
     for channel, value in sorted(plan.motion.confidence.items()):
         reason = plan.motion.reasons.get(channel, "")
         if value < _LOW_CONFIDENCE or reason:

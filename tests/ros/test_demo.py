@@ -13,10 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from tavid.action import PlanInteraction
 
 from tavid_core.errors import InputError, TavidError
 from tavid_core.io import load_plan
 from tavid_core.types import PlanProgress
+from tavid_ros.client import PlanClient, PlanUnreachableError
 from tavid_ros.demo import DemoOptions, main, run_demo
 from tavid_ros.progress_bar import ProgressBar, format_progress
 
@@ -48,7 +50,7 @@ def test_whole_path_with_the_real_model(tmp_path, capfd):
     assert "target touched" in lines[-1] or "target not touched" in lines[-1]
     assert str(out / "plan.html") in lines[-1]
     assert {path.name for path in out.iterdir()} >= PLAN_FILES
-    assert not (out / "incoming").exists()
+    assert not list(out.glob(".incoming*"))
     plan = load_plan(out)
     assert plan.provenance["model"] == "mini"
     assert plan.request.num_inference_steps == 2
@@ -62,11 +64,14 @@ def test_own_picture_and_a_second_run_into_the_same_folder(picture, tmp_path, ca
     words = ["--image", str(image), "--mask", str(mask), "--prompt", "no_actor at lift"]
     words += ["--backend", "fake", "--out", str(tmp_path / "demo")]
     assert main(words) == 0
+    (tmp_path / "demo" / "incoming").mkdir()
+    (tmp_path / "demo" / "incoming" / "letter.txt").write_text("the user's own")
     assert "NO_ACTOR: no motion to follow" in capfd.readouterr().out.strip().splitlines()[-1]
     words[5] = "1.0"
     assert main(words) == 0
     assert "target touched by the right hand" in capfd.readouterr().out.strip().splitlines()[-1]
     assert load_plan(tmp_path / "demo").request.prompt == "1.0"
+    assert (tmp_path / "demo" / "incoming" / "letter.txt").exists()
 
 
 @pytest.mark.parametrize(
@@ -86,6 +91,24 @@ def test_wrong_words_are_told_before_anything_runs(picture, tmp_path, changes, m
     with pytest.raises(InputError, match=match):
         run_demo(DemoOptions(**values))
     assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_folder_of_other_things_is_left_alone(tmp_path, is_file):
+    letter = tmp_path / "letter.txt"
+    letter.write_text("the user's own")
+    out = letter if is_file else tmp_path
+    with pytest.raises(InputError, match="out must be new, empty, or of an earlier demo, got /"):
+        run_demo(DemoOptions(backend="fake", out=out))
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_plan_that_could_not_be_saved_is_told_with_the_reason(tmp_path, monkeypatch):
+    reason = "the plan could not be saved to /full: No space left on device"
+    result = PlanInteraction.Result(error_msg=reason)
+    monkeypatch.setattr(PlanClient, "request_plan", lambda *_, **__: result)
+    with pytest.raises(PlanUnreachableError, match="No space left on device"):
+        run_demo(DemoOptions(backend="fake", out=tmp_path / "demo"))
 
 
 def test_planner_that_cannot_start_is_quoted(tmp_path):
