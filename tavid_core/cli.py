@@ -1,4 +1,4 @@
-"""The `tavid` command: plan from files, show a plan.
+"""The `tavid` command: mark a target, plan from files, show a plan.
 
 Exit codes: 0 done, 1 failed, 2 the input is unusable, 130 interrupted.
 """
@@ -18,6 +18,7 @@ from tqdm import tqdm
 from tavid_core.errors import ErrorCode, TavidError
 from tavid_core.files import read_camera, read_depth, read_image, read_mask
 from tavid_core.io import check_plan_folder, load_plan, save_plan
+from tavid_core.segment_command import add_segment_command, run_segment_command
 from tavid_core.summary import describe_outcome, summarize_plan
 from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 
@@ -26,6 +27,7 @@ __all__ = ["main"]
 EXIT_FAILED, EXIT_BAD_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 EXAMPLE = """\
 example:
+  tavid segment --image kitchen.png --point 350 380 --out left_mug.png
   tavid plan --image kitchen.png --mask left_mug.png --out plans/left_mug \\
       --prompt "The woman picks up the left mug."
   then open plans/left_mug/plan.html, or: tavid show plans/left_mug
@@ -58,6 +60,8 @@ def main(arguments: Sequence[str] | None = None, make_planner: PlannerFactory | 
     try:
         if options.command == "show":
             print(summarize_plan(load_plan(options.folder)))
+        elif options.command == "segment":
+            print(run_segment_command(options))
         else:
             _plan(options, make_planner or _load_planner)
     except TavidError as error:
@@ -164,7 +168,7 @@ def _make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"tavid {_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="plan | show")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="plan | segment | show")
     show = commands.add_parser("show", help="print what a saved plan holds")
     show.add_argument("folder", type=Path, help="folder that `tavid plan` wrote")
     plan = commands.add_parser(
@@ -175,6 +179,7 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     _add_inputs(plan)
     _add_settings(plan)
+    add_segment_command(commands)
     return parser
 
 
