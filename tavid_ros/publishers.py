@@ -6,6 +6,7 @@ import threading
 
 from nav_msgs.msg import Path
 from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
@@ -58,14 +59,17 @@ class PlanPublishers:
         self._timer: Timer | None = None
         self._playing: tuple[Rollout, Header] | None = None
         self._next_frame = 0
+        # Steady, because a simulated clock may stand still while somebody looks.
+        self._clock = Clock(clock_type=ClockType.STEADY_TIME)
 
     def publish(self, plan: InteractionPlan, *, is_executable: bool) -> None:
         """Publish a plan on every topic.
 
         Args:
             plan: The answer.
-            is_executable: False keeps it off ~/plan, ~/hand_path and ~/target_path, which robots
-                follow, and leaves only what people look at.
+            is_executable: False empties ~/plan, ~/hand_path and ~/target_path, which robots
+                follow: they are latched, and the plan before is not for this image. What people
+                look at is published either way.
         """
         header = conversions.header_from_stamp(plan.request.stamp_ns, plan.request.frame_id)
         motion = plan.motion
@@ -74,6 +78,10 @@ class PlanPublishers:
             self._hand_path.publish(conversions.path_from_track(hand, header))
             self._target_path.publish(conversions.path_from_track(motion.target, header))
             self._plan.publish(conversions.trajectory_from_motion(motion, plan.rollout.fps, header))
+        else:
+            self._hand_path.publish(Path(header=header))
+            self._target_path.publish(Path(header=header))
+            self._plan.publish(MultiDOFJointTrajectory(header=header))
         self._markers.publish(conversions.markers_from_motion(motion, header))
         overlay = draw_overlay(
             plan.request.image, plan.request.target_mask, plan.rollout.attention_map
@@ -107,7 +115,10 @@ class PlanPublishers:
         with self._lock:
             self._playing, self._next_frame = (rollout, header), 0
             self._timer = self._node.create_timer(
-                1.0 / rollout.fps, self._play_next, callback_group=self._callback_group
+                1.0 / rollout.fps,
+                self._play_next,
+                callback_group=self._callback_group,
+                clock=self._clock,
             )
 
     def _play_next(self) -> None:

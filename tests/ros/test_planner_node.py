@@ -106,15 +106,31 @@ def test_plan_is_published_on_every_topic(shared_graph):
 
 def test_no_actor_is_an_abort_with_pictures_but_nothing_to_follow(graph):
     graph.start(save_plans=True)
+    graph.plan()
     plans = graph.subscribe(MultiDOFJointTrajectory, "planner/plan", LATCHED_QOS)
+    paths = graph.subscribe(PathMessage, "planner/hand_path", LATCHED_QOS)
+    targets = graph.subscribe(PathMessage, "planner/target_path", LATCHED_QOS)
+    wait_for(lambda: plans and paths and targets)
+    assert plans[-1].points
     overlays = graph.subscribe(Image, "planner/overlay", LATCHED_QOS)
-    status, result = graph.plan(prompt="no_actor at lift")
+    status, result = graph.plan(prompt="no_actor at lift", stamp_ns=2_000_000_005)
     assert status == STATUS.STATUS_ABORTED
     assert result.error_code == ErrorCode.NO_ACTOR
     assert "image must show an actor" in result.error_msg
     assert path_from_uri(result.plan_uri).is_dir()
-    wait_for(lambda: overlays)
-    assert not plans
+    # The plan before is latched; a robot that starts now must not take it for this image's.
+    wait_for(lambda: min(len(plans), len(paths), len(targets)) == 2)
+    assert [*plans[-1].points, *plans[-1].joint_names, *paths[-1].poses, *targets[-1].poses] == []
+    wait_for(lambda: overlays and overlays[-1].header.stamp.sec == 2)
+    for message in (plans[-1], paths[-1], targets[-1], overlays[-1]):
+        assert (message.header.stamp.sec, message.header.stamp.nanosec) == (2, 5)
+
+
+def test_frames_are_played_while_a_simulated_clock_stands_still(graph):
+    graph.start(use_sim_time=True)
+    frames = graph.subscribe(Image, "planner/frames")
+    assert graph.plan()[0] == STATUS.STATUS_SUCCEEDED
+    wait_for(lambda: len(frames) >= 3)
 
 
 def test_trigger_services_plan_and_cancel(graph):
