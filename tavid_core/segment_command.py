@@ -65,7 +65,7 @@ def add_segment_command(commands: argparse._SubParsersAction[argparse.ArgumentPa
         "--method",
         default="auto",
         choices=SEGMENT_METHODS,
-        help="grabcut needs no download; sam is better on photographs and needs a --checkpoint "
+        help="grabcut needs no download; sam is made for photographs and needs a --checkpoint "
         "and pip install 'tavid[sam]'; auto is sam if there is a checkpoint [auto]",
     )
     add("--checkpoint", default="", metavar="FILE", help="weights of segment-anything, .pth")

@@ -12,7 +12,13 @@ from tavid_ros.goal_runner import LastPlan
 from tavid_ros.worker_job import WorkerState
 from tavid_ros.worker_process import WorkerProcess
 
-__all__ = ["describe_inputs", "describe_last_plan", "describe_worker", "make_diagnostics"]
+__all__ = [
+    "describe_inputs",
+    "describe_last_plan",
+    "describe_target",
+    "describe_worker",
+    "make_diagnostics",
+]
 
 _MAX_RECENT_DEATHS = 3
 _REQUIRED_TOPICS = ("image", "target_mask")
@@ -101,6 +107,20 @@ def describe_last_plan(last_plan: LastPlan | None) -> DiagnosticStatus:
         "message": last_plan.message,
     }
     return _make_status("last_plan", level, last_plan.code.name, values)
+
+
+def describe_target(state: str, values: Mapping[str, object]) -> DiagnosticStatus:
+    """Tell how a segmenter's target is.
+
+    Args:
+        state: "waiting for a click", "marked", "following" or "lost".
+        values: What else is known.
+
+    Returns:
+        WARN if it is lost.
+    """
+    level = DiagnosticStatus.WARN if state == "lost" else DiagnosticStatus.OK
+    return _make_status("target", level, state, values)
 
 
 def make_diagnostics(

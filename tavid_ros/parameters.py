@@ -15,7 +15,7 @@ from rclpy.node import Node
 
 from tavid_core.errors import ConfigError
 
-__all__ = ["CameraParameters", "PlannerParameters", "declare", "read"]
+__all__ = ["CameraParameters", "PlannerParameters", "SegmenterParameters", "declare", "read"]
 
 ParametersT = TypeVar("ParametersT")
 
@@ -194,12 +194,49 @@ class CameraParameters:
         _check_choices(self)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SegmenterParameters:
+    """What segmenter_node can be told; see each field's description."""
+
+    method: str = _parameter(
+        "auto",
+        "auto = sam if there is a checkpoint, else grabcut, which needs no download.",
+        choices=("auto", "sam", "grabcut"),
+        is_fixed=True,
+    )
+    checkpoint: str = _parameter(
+        "", "Weights of segment-anything, .pth; needs the extra sam.", is_fixed=True
+    )
+    model_type: str = _parameter(
+        "vit_b", "Of the checkpoint.", choices=("vit_b", "vit_l", "vit_h"), is_fixed=True
+    )
+    device: str = _parameter(
+        "cpu", "torch device of segment-anything: cpu, cuda, cuda:1.", is_fixed=True
+    )
+    use_compressed_image: bool = _parameter(
+        False, "Listen to image/compressed (JPEG, PNG) instead of image.", is_fixed=True
+    )
+    follow: bool = _parameter(
+        True, "Follow the target between clicks; false = one mask per click, which gets stale."
+    )
+    follow_rate_hz: float = _parameter(
+        10.0, "Most masks per second while following.", low=0.1, high=60.0, is_fixed=True
+    )
+    image_max_age_sec: float = _parameter(
+        2.0, "Oldest image that a click may mean; 0 = any.", low=0.0, high=86400.0
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse values that ranges cannot express."""
+        _check_choices(self)
+
+
 def declare(node: Node, parameters_type: type) -> None:
     """Declare every field of a parameter dataclass on a node.
 
     Args:
         node: Any node.
-        parameters_type: `PlannerParameters` or `CameraParameters`.
+        parameters_type: `PlannerParameters` or another dataclass of this module.
 
     Raises:
         rclpy.exceptions.ParameterException: If an override has another type or is out of range.

@@ -11,7 +11,7 @@ import pytest
 from rclpy.parameter import parameter_dict_from_yaml_file
 
 from tavid_core.errors import ConfigError
-from tavid_ros.parameters import CameraParameters, PlannerParameters
+from tavid_ros.parameters import CameraParameters, PlannerParameters, SegmenterParameters
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -27,7 +27,12 @@ def read_yaml(name: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("planner.yaml", PlannerParameters), ("camera.yaml", CameraParameters)]
+    ("name", "kind"),
+    [
+        ("planner.yaml", PlannerParameters),
+        ("segmenter.yaml", SegmenterParameters),
+        ("camera.yaml", CameraParameters),
+    ],
 )
 def test_files_hold_the_defaults(name, kind):
     values = read_yaml(name)
@@ -41,7 +46,7 @@ def test_presets_are_possible(name):
     PlannerParameters(**read_yaml(name))
 
 
-@pytest.mark.parametrize("kind", [PlannerParameters, CameraParameters])
+@pytest.mark.parametrize("kind", [PlannerParameters, SegmenterParameters, CameraParameters])
 def test_ranges_hold_the_defaults(kind):
     for field in dataclasses.fields(kind):
         low, high = field.metadata["low"], field.metadata["high"]
@@ -86,14 +91,18 @@ def test_launch_files_describe_their_arguments_and_start_what_exists(path):
         assert (ROOT / "tavid_ros" / f"{words['executable'].value}.py").exists()
 
 
-def test_launch_arguments_name_real_parameters():
-    tree = ast.parse((ROOT / "launch" / "planner.launch.py").read_text())
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("planner.launch.py", PlannerParameters), ("segmenter.launch.py", SegmenterParameters)],
+)
+def test_launch_arguments_name_real_parameters(name, kind):
+    tree = ast.parse((ROOT / "launch" / name).read_text())
     overrides = next(
         ast.literal_eval(node.value)
         for node in tree.body
         if isinstance(node, ast.Assign) and node.targets[0].id == "OVERRIDES"
     )
-    assert set(overrides) <= {field.name for field in dataclasses.fields(PlannerParameters)}
+    assert set(overrides) <= {field.name for field in dataclasses.fields(kind)}
 
 
 @pytest.mark.skipif(not HAS_LAUNCH, reason="launch and launch_ros are not installable from PyPI")

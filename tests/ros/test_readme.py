@@ -5,7 +5,7 @@ import pathlib
 import re
 
 from tavid_core.errors import ErrorCode
-from tavid_ros.parameters import CameraParameters, PlannerParameters
+from tavid_ros.parameters import CameraParameters, PlannerParameters, SegmenterParameters
 
 README = pathlib.Path(__file__).parents[2] / "README.md"
 
@@ -25,7 +25,11 @@ def test_the_parameters_are_listed_as_they_are():
     found = re.search(r"<!-- parameters:begin -->\n(.*?)<!-- parameters:end -->", text, re.DOTALL)
     wanted = "\n\n".join(
         f"{name}:\n\n{parameter_table(kind)}"
-        for name, kind in (("planner_node", PlannerParameters), ("camera_node", CameraParameters))
+        for name, kind in (
+            ("planner_node", PlannerParameters),
+            ("segmenter_node", SegmenterParameters),
+            ("camera_node", CameraParameters),
+        )
     )
     assert found, "README.md must have the markers around the parameters"
     assert found.group(1).strip() == wanted, f"put this between the markers:\n\n{wanted}\n"
