@@ -8,7 +8,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 
 import rclpy
 from rclpy.context import Context
@@ -24,7 +23,7 @@ from tavid_core.errors import InputError, TavidError
 from tavid_core.types import CameraIntrinsics
 from tavid_ros import conversions
 from tavid_ros.parameters import CameraParameters, declare, read
-from tavid_ros.sources import Picture, open_source
+from tavid_ros.sources import Picture, Pictures, open_source
 from tavid_ros.spinning import BackgroundExecutor
 
 __all__ = ["CameraNode", "main"]
@@ -65,9 +64,14 @@ class CameraNode(Node):
         self._depth = self._make(Image, "depth")
         self._mask = self._make(Image, "target_mask")
         self._prompt = self._make(String, "prompt")
-        self._pictures: Iterator[Picture] = open_source(self._settings)
+        self._pictures: Pictures = open_source(self._settings)
         self._picture = self._read_next()
         self.create_timer(1.0 / self._settings.rate_hz, self._publish_next)
+
+    def destroy_node(self) -> None:
+        """End the reading of pictures too; it may be a process."""
+        self._pictures.close()
+        super().destroy_node()
 
     def _make(self, message_type: type, topic: str) -> Publisher:
         return self.create_publisher(message_type, topic, _QOS)

@@ -169,7 +169,9 @@ class CameraParameters:
         is_fixed=True,
     )
     path: str = _parameter(
-        "", "Scene name or folder, image file, image folder or video file.", is_fixed=True
+        "",
+        "Scene name or folder, image file, image folder or video file; of world, the first seed.",
+        is_fixed=True,
     )
     mask_path: str = _parameter(
         "", "Mask for source image, folder or video: white = target.", is_fixed=True

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +22,15 @@ from tavid_core.json_fields import read_json_object
 from tavid_core.types import MAX_IMAGE_SIDE_PX, CameraIntrinsics
 from tavid_ros.parameters import CameraParameters
 
-__all__ = ["Picture", "find_scene", "list_scenes", "open_source"]
+__all__ = ["Picture", "Pictures", "find_scene", "list_scenes", "open_source"]
 
 _SCENES = Path(tavid_core.__file__).parent / "assets" / "scenes"
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 # Beyond every training, validation and held-out scene.
 _FIRST_WORLD_SEED = 50_000_000
 _NUM_WORLD_SCENES = 100
+_WORLD_COMMAND = (sys.executable, "-m", "training.sources.sim.export_scenes")
+_WORLD_TIMEOUT_SEC = 120.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,9 @@ class Picture:
     depth_m: NDArray[np.float32] | None = None
     intrinsics: CameraIntrinsics | None = None
     prompt: str = ""
+
+
+Pictures = Generator[Picture, None, None]
 
 
 def _read_depth(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
@@ -100,7 +107,7 @@ def _read_prompt(path: Path) -> str:
         ) from error
 
 
-def _read_scene(parameters: CameraParameters) -> Iterator[Picture]:
+def _read_scene(parameters: CameraParameters) -> Pictures:
     folder = find_scene(parameters.path)
     image = read_image(folder / "image.png")
     size_hw = image.shape[:2]
@@ -127,11 +134,11 @@ def _make_picture(image: NDArray[np.uint8], parameters: CameraParameters) -> Pic
     return Picture(image=image, mask=mask, intrinsics=intrinsics, prompt=parameters.prompt)
 
 
-def _read_single(parameters: CameraParameters) -> Iterator[Picture]:
+def _read_single(parameters: CameraParameters) -> Pictures:
     yield _make_picture(read_image(Path(parameters.path).expanduser()), parameters)
 
 
-def _read_folder(parameters: CameraParameters) -> Iterator[Picture]:
+def _read_folder(parameters: CameraParameters) -> Pictures:
     folder = Path(parameters.path).expanduser()
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in _IMAGE_SUFFIXES)
     if not paths:
@@ -142,7 +149,7 @@ def _read_folder(parameters: CameraParameters) -> Iterator[Picture]:
         yield _make_picture(read_image(path), parameters)
 
 
-def _read_video(parameters: CameraParameters) -> Iterator[Picture]:
+def _read_video(parameters: CameraParameters) -> Pictures:
     try:
         import av
     except ImportError as error:
@@ -162,33 +169,83 @@ def _read_video(parameters: CameraParameters) -> Iterator[Picture]:
         raise InputError(f"path must be a video file, got {error}: {path}. Check it.") from error
 
 
-def _read_world(parameters: CameraParameters) -> Iterator[Picture]:
+class _Drawing:
+    """A process that draws one scene of the mini world."""
+
+    def __init__(self, seed: int) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="tavid-world-")
+        self._deadline_sec = time.monotonic() + _WORLD_TIMEOUT_SEC
+        words = ["--seed", str(seed), "--out", f"{self._folder.name}/scene"]
+        try:
+            with self._log_path.open("wb") as log:
+                self._process = subprocess.Popen(
+                    [*_WORLD_COMMAND, *words], stdout=log, stderr=subprocess.STDOUT
+                )
+        except OSError as error:
+            self._folder.cleanup()
+            raise _make_world_error(str(error)) from error
+
+    @property
+    def _log_path(self) -> Path:
+        return Path(self._folder.name) / "log"
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.poll() is None and time.monotonic() < self._deadline_sec
+
+    def read(self, parameters: CameraParameters) -> Picture:
+        """Wait for the picture, up to the deadline."""
+        try:
+            status = self._process.wait(max(0.0, self._deadline_sec - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            raise _make_world_error(f"nothing within {_WORLD_TIMEOUT_SEC:g} s") from error
+        if status != 0:
+            said = self._log_path.read_text(errors="replace").strip().splitlines()
+            raise _make_world_error((said or ["no reason given"])[-1])
+        return next(_read_scene(dataclasses.replace(parameters, path=f"{self._folder.name}/scene")))
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._folder.cleanup()
+
+
+def _make_world_error(reason: str) -> InputError:
+    return InputError(
+        f"source must be one that runs here, got 'world', which said: {reason}. "
+        "Start from a checkout with the extra 'train' and libosmesa6."
+    )
+
+
+def _read_world(parameters: CameraParameters) -> Pictures:
     """Draw one scene after another of the mini world, each in a process of its own.
+
+    Drawing takes seconds; until the next picture is there, the one before comes again.
 
     The world belongs to the training code, which the nodes do not import and which is not
     installed: this source works from a checkout.
     """
-    first_seed = int(parameters.path) if parameters.path.isdecimal() else _FIRST_WORLD_SEED
-    for seed in range(first_seed, first_seed + _NUM_WORLD_SCENES):
-        with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, "-m", "training.sources.sim.export_scenes"]
-            drawn = subprocess.run(
-                [*command, "--seed", str(seed), "--out", folder],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=120.0,
-            )
-            if drawn.returncode != 0:
-                reason = (drawn.stderr.strip().splitlines() or ["no reason given"])[-1]
-                raise InputError(
-                    "source must be one that runs here, got 'world', which said: "
-                    f"{reason}. Start from a checkout with the extra 'train' and libosmesa6."
-                )
-            yield from _read_scene(dataclasses.replace(parameters, path=folder))
+    if parameters.path and not parameters.path.isdecimal():
+        raise InputError(
+            f"path must be empty or the first seed of source world, got {parameters.path!r}. "
+            "Give a number of 0 or more."
+        )
+    first_seed = int(parameters.path or _FIRST_WORLD_SEED)
+    picture: Picture | None = None
+    seeds = range(first_seed, first_seed + _NUM_WORLD_SCENES)
+    for seed in itertools.cycle(seeds) if parameters.loop else seeds:
+        drawing = _Drawing(seed)
+        try:
+            while picture is not None and drawing.is_running:
+                yield picture
+            picture = drawing.read(parameters)
+        finally:
+            # Also when nobody wants more pictures.
+            drawing.end()
+        yield picture
 
 
-_SOURCES: dict[str, Callable[[CameraParameters], Iterator[Picture]]] = {
+_SOURCES: dict[str, Callable[[CameraParameters], Pictures]] = {
     "scene": _read_scene,
     "image": _read_single,
     "folder": _read_folder,
@@ -197,14 +254,15 @@ _SOURCES: dict[str, Callable[[CameraParameters], Iterator[Picture]]] = {
 }
 
 
-def open_source(parameters: CameraParameters) -> Iterator[Picture]:
+def open_source(parameters: CameraParameters) -> Pictures:
     """Read pictures, one after the other, each when it is asked for.
 
     Args:
         parameters: Of camera_node.
 
     Returns:
-        The pictures, once through; a single one for a scene or an image.
+        The pictures, once through; a single one for a scene or an image. Close it if you do not
+        want all of them.
 
     Raises:
         InputError: On the first use or later, if a file is missing or unusable.

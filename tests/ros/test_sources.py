@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
+import tempfile
+import time
 
 import cv2
 import numpy as np
@@ -12,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tavid_core.errors import ConfigError, InputError, TavidError
+from tavid_ros import sources
 from tavid_ros.parameters import CameraParameters
 from tavid_ros.sources import find_scene, list_scenes, open_source
 
@@ -128,6 +132,70 @@ def test_video_frames(tmp_path):
 def test_missing_files_are_named(tmp_path, source):
     with pytest.raises(InputError, match="nothing_here"):
         open_pictures(source=source, path=str(tmp_path / "nothing_here"))
+
+
+WORLD = """
+import pathlib, shutil, sys, time
+time.sleep(SLEEP)
+seed, out = int(sys.argv[2]), pathlib.Path(sys.argv[4])
+if seed == 9:
+    sys.exit("no OpenGL here")
+out.mkdir()
+for name in ("image.png", "scene.json", "mask.png"):
+    shutil.copy(f"FOLDER/{seed}-{name}", out / name)
+"""
+
+
+@pytest.fixture
+def world(tmp_path, monkeypatch):
+    """A stand-in for the world, whose picture of seed n has the value n; returns its slowness."""
+    for seed in (7, 8):
+        write_image(tmp_path / f"{seed}-image.png", value=seed)
+        write_mask(tmp_path / f"{seed}-mask.png")
+        (tmp_path / f"{seed}-scene.json").write_text("{}")
+
+    def start(sleep_sec: float) -> None:
+        program = WORLD.replace("SLEEP", str(sleep_sec)).replace("FOLDER", str(tmp_path))
+        monkeypatch.setattr(sources, "_WORLD_COMMAND", (sys.executable, "-c", program))
+
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    return start
+
+
+def test_world_repeats_a_picture_until_the_next_is_drawn(world, tmp_path):
+    world(0.5)
+    pictures = open_source(CameraParameters(source="world", path="7"))
+    first = next(pictures)
+    assert (int(first.image.max()), first.mask.any()) == (7, True)
+    values, longest_sec = [], 0.0
+    while 8 not in values:
+        start = time.monotonic()
+        values.append(int(next(pictures).image.max()))
+        longest_sec = max(longest_sec, time.monotonic() - start)
+        time.sleep(0.02)
+    assert values[0] == 7
+    # The node's timer must not wait for the half second of drawing.
+    assert len(values) > 5
+    assert longest_sec < 0.4
+    pictures.close()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+def test_world_that_fails_or_takes_too_long_says_so(world, monkeypatch, tmp_path):
+    world(0.0)
+    with pytest.raises(InputError, match="'world', which said: no OpenGL here"):
+        open_pictures(source="world", path="9")
+    world(60.0)
+    monkeypatch.setattr(sources, "_WORLD_TIMEOUT_SEC", 0.3)
+    with pytest.raises(InputError, match=r"'world', which said: nothing within 0\.3 s"):
+        open_pictures(source="world", path="7")
+    monkeypatch.setattr(sources, "_WORLD_COMMAND", ("/nowhere/python",))
+    with pytest.raises(InputError, match=r"'world', which said: .*No such file"):
+        open_pictures(source="world")
+    with pytest.raises(InputError, match="path must be empty or the first seed"):
+        open_pictures(source="world", path="three_mugs")
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_unknown_source_is_refused():
