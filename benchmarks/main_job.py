@@ -9,7 +9,8 @@ Prints what it does, then one line of JSON:
 - cancel_ack_ms_*: from sending a cancel to its acknowledgement.
 - canceled_ms_*: from sending a cancel to the result CANCELED.
 
-Cancels come at random moments of a plan, all in one process that also spins the client.
+Cancels come at random moments of a plan, all in one process that also spins the client. A plan that
+fails ends the measurement: its times would be those of a failure.
 """
 
 from __future__ import annotations
@@ -32,13 +33,15 @@ from pathlib import Path
 import numpy as np
 import rclpy
 from action_msgs.msg import GoalStatus
+from rclpy.action.client import ClientGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
 from tavid.action import PlanInteraction
 
+from tavid_core.errors import ErrorCode, TavidError
 from tavid_ros.action_client import SafeActionClient
-from tavid_ros.client import PlanClient
+from tavid_ros.client import PlanClient, PlanTimeoutError
 from tavid_ros.conversions import (
     header_from_stamp,
     message_from_depth,
@@ -51,11 +54,20 @@ from tavid_ros.processes import NodeProcess
 from tavid_ros.sources import open_source
 from tavid_ros.spinning import BackgroundExecutor
 
-__all__ = ["CancelTimes", "main"]
+__all__ = ["BenchmarkError", "CancelTimes", "main"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _WAIT_SEC = 600.0
+_POLL_SEC = 1.0
 _NUM_DOMAINS = 100
+# A plan without an actor is planned to its end too.
+_PLANNED = (ErrorCode.NONE, ErrorCode.NO_ACTOR)
+# Of the delays at most one in twenty comes after the plan.
+_TRIES_PER_CANCEL = 3
+
+
+class BenchmarkError(TavidError):
+    """What was to be measured did not happen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +98,9 @@ class _Moment:
 
     def wait(self) -> object:
         if not self._done.wait(_WAIT_SEC):
-            raise TimeoutError(f"an answer must come within {_WAIT_SEC:g} s, got none.")
+            raise BenchmarkError(
+                f"an answer must come within {_WAIT_SEC:g} s, got none. See the planner's log."
+            )
         return self._future.result()
 
 
@@ -115,13 +129,21 @@ def measure_demo(folder: Path) -> float:
 
     Returns:
         Seconds.
+
+    Raises:
+        BenchmarkError: If the demo fails.
     """
     command = [sys.executable, "-m", "tavid_ros.demo", "--out", str(folder)]
     if (ROOT / "Makefile").exists() and shutil.which("make"):
         command = ["make", "--no-print-directory", "-C", str(ROOT), "demo", f"OUT={folder}"]
     start = time.perf_counter()
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_WAIT_SEC)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_WAIT_SEC)
     seconds = time.perf_counter() - start
+    if done.returncode != 0:
+        raise BenchmarkError(
+            f"the demo must end well, got exit status {done.returncode}. It said last:\n"
+            f"{done.stderr[-2000:]}"
+        )
     print(f"demo: {seconds:.1f} s; {done.stdout.strip().splitlines()[-1]}", flush=True)
     return seconds
 
@@ -142,7 +164,7 @@ def run_planner(
     os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % _NUM_DOMAINS)
     values = {"output_dir": str(folder), **parameters}
     with ExitStack() as stack:
-        stack.enter_context(NodeProcess("tavid_ros.planner_node", values, folder))
+        process = stack.enter_context(NodeProcess("tavid_ros.planner_node", values, folder))
         context = rclpy.Context()
         rclpy.init(context=context)
         stack.callback(rclpy.shutdown, context=context)
@@ -153,10 +175,42 @@ def run_planner(
         )
         executor = BackgroundExecutor(node, num_threads=3)
         stack.callback(executor.stop)
-        waiter = PlanClient(node)
-        waiter.wait_for_planner(_WAIT_SEC)
-        waiter.destroy()
+        _wait_for_planner(node, process)
         yield node, client
+
+
+def _wait_for_planner(node: Node, process: NodeProcess) -> None:
+    waiter, deadline_sec = PlanClient(node), time.monotonic() + _WAIT_SEC
+    try:
+        while True:
+            try:
+                return waiter.wait_for_planner(_POLL_SEC)
+            except PlanTimeoutError as error:
+                if process.exit_status is not None or time.monotonic() > deadline_sec:
+                    raise BenchmarkError(
+                        f"the planner must come up within {_WAIT_SEC:g} s, got none. It said "
+                        f"last:\n{process.read_log_tail()}"
+                    ) from error
+    finally:
+        waiter.destroy()
+
+
+def _send(client: SafeActionClient, goal: PlanInteraction.Goal) -> ClientGoalHandle:
+    handle = _Moment(client.send_goal_async(goal)).wait()
+    if not handle.accepted:
+        raise BenchmarkError(
+            "goal must be accepted, got a rejection. Is another client using this planner?"
+        )
+    return handle
+
+
+def _check_planned(result: PlanInteraction.Result) -> ErrorCode:
+    code = ErrorCode(result.error_code)
+    if code not in _PLANNED:
+        raise BenchmarkError(
+            f"a plan must be made to be measured, got {code.name}: {result.error_msg}"
+        )
+    return code
 
 
 def measure_plan(client: SafeActionClient, goal: PlanInteraction.Goal) -> float:
@@ -168,13 +222,15 @@ def measure_plan(client: SafeActionClient, goal: PlanInteraction.Goal) -> float:
 
     Returns:
         Seconds.
+
+    Raises:
+        BenchmarkError: If it is rejected or fails.
     """
     start = time.perf_counter()
-    handle = _Moment(client.send_goal_async(goal)).wait()
-    result = _Moment(handle.get_result_async())
-    response = result.wait()
+    result = _Moment(_send(client, goal).get_result_async())
+    code = _check_planned(result.wait().result)
     seconds = result.at_sec - start
-    print(f"plan: {seconds:.2f} s, error code {response.result.error_code}", flush=True)
+    print(f"plan: {seconds:.2f} s, {code.name}", flush=True)
     return seconds
 
 
@@ -190,8 +246,11 @@ def measure_cancel(
 
     Returns:
         The times, or None if the plan was ready first.
+
+    Raises:
+        BenchmarkError: If it is rejected or fails.
     """
-    handle = _Moment(client.send_goal_async(goal)).wait()
+    handle = _send(client, goal)
     result = _Moment(handle.get_result_async())
     time.sleep(delay_sec)
     start = time.perf_counter()
@@ -199,8 +258,47 @@ def measure_cancel(
     answer = ack.wait()
     response = result.wait()
     if not answer.goals_canceling or response.status != GoalStatus.STATUS_CANCELED:
+        _check_planned(response.result)
         return None
     return CancelTimes(1000.0 * (ack.at_sec - start), 1000.0 * (result.at_sec - start))
+
+
+def measure_cancels(
+    client: SafeActionClient, goal: PlanInteraction.Goal, num_cancels: int, plan_sec: float
+) -> list[CancelTimes]:
+    """Time cancels at random moments of a plan.
+
+    Args:
+        client: Of `run_planner`.
+        goal: What to plan.
+        num_cancels: How many to time.
+        plan_sec: How long a plan takes.
+
+    Returns:
+        One entry per cancel.
+
+    Raises:
+        BenchmarkError: If a goal is rejected or fails, or nearly all are ready before their cancel.
+    """
+    rng = np.random.default_rng(0)
+    cancels: list[CancelTimes] = []
+    for _ in range(_TRIES_PER_CANCEL * num_cancels):
+        delay_sec = rng.uniform(0.0, 0.95 * plan_sec)
+        times = measure_cancel(client, goal, delay_sec)
+        if times is None:
+            continue
+        cancels.append(times)
+        print(
+            f"cancel {len(cancels)} after {delay_sec:.2f} s: acknowledged "
+            f"{times.ack_ms:.1f} ms, canceled {times.canceled_ms:.1f} ms",
+            flush=True,
+        )
+        if len(cancels) == num_cancels:
+            return cancels
+    raise BenchmarkError(
+        f"{num_cancels} goals must be canceled within {_TRIES_PER_CANCEL * num_cancels} tries, got "
+        f"{len(cancels)}. Is the plan shorter than the {plan_sec:.2f} s measured before?"
+    )
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
@@ -228,18 +326,9 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
             measure_plan(client, goal)
             plans = [measure_plan(client, goal) for _ in range(options.plans)]
             figures["goal_to_result_seconds"] = statistics.median(plans)
-            rng = np.random.default_rng(0)
-            cancels: list[CancelTimes] = []
-            while len(cancels) < options.cancels:
-                delay_sec = rng.uniform(0.0, 0.95 * figures["goal_to_result_seconds"])
-                times = measure_cancel(client, goal, delay_sec)
-                if times is not None:
-                    cancels.append(times)
-                    print(
-                        f"cancel {len(cancels)} after {delay_sec:.2f} s: acknowledged "
-                        f"{times.ack_ms:.1f} ms, canceled {times.canceled_ms:.1f} ms",
-                        flush=True,
-                    )
+            cancels = measure_cancels(
+                client, goal, options.cancels, figures["goal_to_result_seconds"]
+            )
     for field in dataclasses.fields(CancelTimes):
         values = [getattr(times, field.name) for times in cancels]
         figures[f"{field.name}_median"] = statistics.median(values)
@@ -255,7 +344,7 @@ def main(args: list[str] | None = None) -> int:
         args: Command line, without the program's name; None = that of the process.
 
     Returns:
-        0.
+        0, or 1 if something could not be measured.
     """
     parser = argparse.ArgumentParser(prog="python -m benchmarks.main_job", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one line of JSON last")
@@ -266,7 +355,13 @@ def main(args: list[str] | None = None) -> int:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--adapter", default="default")
     options = parser.parse_args(args)
-    figures = measure(options)
+    if min(options.cancels, options.plans) < 1:
+        parser.error("--cancels and --plans must be 1 or more")
+    try:
+        figures = measure(options)
+    except TavidError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     if options.json:
         print(json.dumps(figures))
     else:
