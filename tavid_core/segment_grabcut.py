@@ -108,7 +108,13 @@ class GrabCutSegmenter:
             rows, columns = np.nonzero(trimap == cv2.GC_PR_FGD)
             trimap[round(rows.mean()), round(columns.mean())] = cv2.GC_FGD
             cut = _cut(self._cut_image, trimap, iterations)
-        return self._finish(_keep_parts(cut, inside))
+        kept = _keep_parts(cut, inside)
+        if kept.sum() < MIN_REGION_PX:
+            raise InputError(
+                "points must lie on something that stands out from what is around it, got "
+                f"{int(kept.sum())} pixels that do. Click nearer to its middle, or give a box."
+            )
+        return self._finish(kept)
 
     def refine(self, mask: Mask) -> Segmentation:
         """Move the outline of a mask that is nearly right, as when a target has moved a little.

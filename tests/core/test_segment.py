@@ -171,6 +171,13 @@ def pictures(draw):
 NUMBERS = st.floats(-20, 90, allow_nan=False) | st.sampled_from([np.nan, np.inf, -np.inf, 1e300])
 
 
+def test_click_beside_every_object_is_told():
+    folder = next(path.parent for path in SCENES if path.parent.name == "three_mugs")
+    segmenter = segmenter_of(read_image(folder / "image.png"))
+    with pytest.raises(InputError, match="points must lie on something that stands out"):
+        segmenter.segment([(186, 168)])
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     image=pictures(),
