@@ -106,8 +106,9 @@ class GrabCutSegmenter:
         if not cut.any():
             # Colours alone called the whole box background; what is boxed has its middle inside.
             rows, columns = np.nonzero(trimap == cv2.GC_PR_FGD)
-            trimap[round(rows.mean()), round(columns.mean())] = cv2.GC_FGD
-            cut = _cut(self._cut_image, trimap, iterations)
+            if len(rows):
+                trimap[round(rows.mean()), round(columns.mean())] = cv2.GC_FGD
+                cut = _cut(self._cut_image, trimap, iterations)
         kept = _keep_parts(cut, inside)
         if kept.sum() < MIN_REGION_PX:
             raise InputError(
