@@ -64,7 +64,9 @@ def test_plans_that_are_always_ready_first_end_the_measurement(monkeypatch):
 def test_demo_that_fails_is_quoted(monkeypatch, tmp_path):
     failed = subprocess.CompletedProcess([], 2, "", "no compiler")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(main_job.BenchmarkError, match=r"exit status 2\. It said last:\nno compiler"):
+    with pytest.raises(
+        main_job.BenchmarkError, match=r"exit status 2\. It said last:\nno compiler"
+    ):
         main_job.measure_demo(tmp_path)
 
 
