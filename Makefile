@@ -23,12 +23,15 @@ endif
 ifeq ($(origin PROMPT),command line)
 export TAVID_DEMO_PROMPT := $(value PROMPT)
 endif
+ifeq ($(origin SCENE),command line)
+export TAVID_DEMO_SCENE := $(value SCENE)
+endif
 ifeq ($(origin OUT),command line)
 export TAVID_DEMO_OUT := $(value OUT)
 endif
 
 # Or make itself would expand a `$(...)` in them when it hands its variables on.
-unexport IMAGE MASK PROMPT OUT
+unexport IMAGE MASK PROMPT SCENE OUT
 MAKEOVERRIDES :=
 
 PY := "$(VENV)/bin/python"
@@ -41,7 +44,7 @@ help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' \
 		| awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
 
-demo: build ## Plan one interaction over real ROS 2; or your own: IMAGE=... MASK=... PROMPT=... OUT=...
+demo: build ## Plan one interaction over real ROS 2: SCENE=..., or IMAGE=... MASK=... PROMPT=...; OUT=...
 	@$(RUN) python -m tavid_ros.demo
 
 test: build ## Run all tests and check the coverage (PYTEST_ARGS=..., COVERAGE_MIN=...)

@@ -105,7 +105,7 @@ class _Moment:
 
 
 def make_goal() -> PlanInteraction.Goal:
-    """Make a goal of the first shipped scene.
+    """Make a goal of the default scene.
 
     Returns:
         A goal that needs no topics.

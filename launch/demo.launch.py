@@ -1,7 +1,7 @@
 """Start camera and planner with a shipped scene, ask for one plan, and keep both running.
 
     ros2 launch tavid demo.launch.py
-    ros2 launch tavid demo.launch.py scene:=three_boxes
+    ros2 launch tavid demo.launch.py scene:=three_mugs
     ros2 launch tavid demo.launch.py image:=/tmp/me.jpg mask:=/tmp/mask.png prompt:="..."
 
 Watch it with RViz or Foxglove: /planner/markers, /planner/overlay, /planner/frames. Ask again with
@@ -22,7 +22,9 @@ from launch import LaunchContext, LaunchDescription
 SHARE = Path(get_package_share_directory("tavid"))
 
 ARGUMENTS = [
-    DeclareLaunchArgument("scene", default_value="", description="Shipped scene; empty = first."),
+    DeclareLaunchArgument(
+        "scene", default_value="", description="Shipped scene; empty = three_boxes."
+    ),
     DeclareLaunchArgument("image", default_value="", description="Your picture, JPEG or PNG."),
     DeclareLaunchArgument("mask", default_value="", description="Its mask, white = target."),
     DeclareLaunchArgument(

@@ -59,7 +59,7 @@ class DemoOptions:
         image: The user's picture, or None for a shipped scene.
         mask: The user's mask for it.
         prompt: What should happen; "" = the scene's own.
-        scene: Name or folder of a scene, "" = the first shipped one.
+        scene: Name or folder of a scene, "" = `DEFAULT_SCENE`.
         out: Where the plan goes.
         backend: Of the planner node: "tavid" or "fake".
         model: Of the planner node: "mini" or a folder.
@@ -140,7 +140,11 @@ def _parse(args: list[str] | None, environment: Mapping[str, str]) -> DemoOption
     parser.add_argument("--prompt", default=default("PROMPT") or "", help="what should happen")
     parser.add_argument("--out", type=Path, default=default("OUT") or _DEFAULT_OUT)
     scenes = ", ".join(list_scenes()) or "none shipped"
-    parser.add_argument("--scene", default="", help=f"instead of a picture: a folder, or {scenes}")
+    parser.add_argument(
+        "--scene",
+        default=default("SCENE") or "",
+        help=f"instead of a picture: a folder, or one of {scenes}",
+    )
     parser.add_argument("--backend", choices=("tavid", "fake"), default="tavid")
     parser.add_argument("--model", default="mini", help="mini, or a diffusers folder")
     parser.add_argument("--adapter", default="default", help="default, a folder, or '' for none")

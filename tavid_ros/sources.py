@@ -22,9 +22,10 @@ from tavid_core.json_fields import read_json_object
 from tavid_core.types import MAX_IMAGE_SIDE_PX, CameraIntrinsics
 from tavid_ros.parameters import CameraParameters
 
-__all__ = ["Picture", "Pictures", "find_scene", "list_scenes", "open_source"]
+__all__ = ["DEFAULT_SCENE", "Picture", "Pictures", "find_scene", "list_scenes", "open_source"]
 
 _SCENES = Path(tavid_core.__file__).parent / "assets" / "scenes"
+DEFAULT_SCENE = "three_boxes"
 _IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 # Beyond every training, validation and held-out scene.
 _FIRST_WORLD_SEED = 50_000_000
@@ -78,7 +79,7 @@ def find_scene(name_or_path: str) -> Path:
     """Find a scene folder.
 
     Args:
-        name_or_path: Name of a shipped scene, a folder, or "" for the first shipped scene.
+        name_or_path: Name of a shipped scene, a folder, or "" for `DEFAULT_SCENE`.
 
     Returns:
         A folder with scene.json.
@@ -87,10 +88,9 @@ def find_scene(name_or_path: str) -> Path:
         InputError: If there is none.
     """
     names = list_scenes()
-    if not name_or_path and names:
-        return _SCENES / names[0]
+    name_or_path = name_or_path or DEFAULT_SCENE
     for folder in (_SCENES / name_or_path, Path(name_or_path).expanduser()):
-        if name_or_path and (folder / "scene.json").is_file():
+        if (folder / "scene.json").is_file():
             return folder
     raise InputError(
         f"scene must be a folder with scene.json or one of {', '.join(names) or '(none shipped)'}, "

@@ -162,3 +162,16 @@ def test_bar_draws_one_line_on_a_terminal_and_stages_elsewhere():
     assert terminal.getvalue().count("\r") == 2
     assert terminal.getvalue().count("\n") == 1
     assert file.getvalue().count("\n") == 1
+
+
+def test_scene_of_the_environment_is_used(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "tavid_ros.demo", "--out", str(tmp_path / "out")],
+        env={**os.environ, "TAVID_DEMO_SCENE": "no_such_scene"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "got 'no_such_scene'" in done.stderr

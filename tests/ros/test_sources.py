@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tavid_core.errors import ConfigError, InputError, TavidError
 from tavid_ros import sources
 from tavid_ros.parameters import CameraParameters
-from tavid_ros.sources import find_scene, list_scenes, open_source
+from tavid_ros.sources import DEFAULT_SCENE, find_scene, list_scenes, open_source
 
 
 def write_image(path, height=32, width=48, value=None):
@@ -62,6 +62,11 @@ def test_own_scene_needs_only_three_files(tmp_path):
     assert picture.intrinsics is None
     (picture,) = open_pictures(source="scene", path=str(tmp_path), prompt="push it")
     assert picture.prompt == "push it"
+
+
+def test_no_name_is_the_default_scene():
+    assert find_scene("").name == DEFAULT_SCENE
+    assert DEFAULT_SCENE in list_scenes()
 
 
 def test_unknown_scene_names_the_known_ones():
