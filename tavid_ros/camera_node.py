@@ -56,6 +56,8 @@ class CameraNode(Node):
         declare(self, CameraParameters)
         self._settings = read(self, CameraParameters)
         self.is_finished = threading.Event()
+        # An executor that was stopped may still be inside the timer's callback.
+        self._reading = threading.Lock()
         self._image = self._make(Image, "image")
         self._compressed = None
         if self._settings.publish_compressed:
@@ -70,7 +72,9 @@ class CameraNode(Node):
 
     def destroy_node(self) -> None:
         """End the reading of pictures too; it may be a process."""
-        self._pictures.close()
+        self.is_finished.set()
+        with self._reading:
+            self._pictures.close()
         super().destroy_node()
 
     def _make(self, message_type: type, topic: str) -> Publisher:
@@ -95,8 +99,11 @@ class CameraNode(Node):
         return picture
 
     def _publish_next(self) -> None:
-        if self.is_finished.is_set():
-            return
+        with self._reading:
+            if not self.is_finished.is_set():
+                self._publish_and_read()
+
+    def _publish_and_read(self) -> None:
         picture = self._picture
         header = Header(stamp=self.get_clock().now().to_msg(), frame_id=self._settings.frame_id)
         self._publish(picture, header)

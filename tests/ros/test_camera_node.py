@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -17,11 +18,11 @@ from tavid.action import PlanInteraction
 
 from tavid_core.errors import InputError
 from tavid_core.files import read_image, read_mask
-from tavid_ros import conversions
+from tavid_ros import camera_node, conversions
 from tavid_ros.camera_node import CameraNode
 from tavid_ros.processes import NodeProcess
 from tavid_ros.snapshot import Snapshot, SnapshotTimeoutError
-from tavid_ros.sources import find_scene
+from tavid_ros.sources import Picture, find_scene
 from tavid_ros.spinning import BackgroundExecutor
 from tests.ros.graph import wait_for
 
@@ -164,3 +165,22 @@ def signal_is_caught(pid: int) -> bool:
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     caught = next(line for line in lines if line.startswith("SigCgt")).split()[1]
     return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_node_that_is_destroyed_while_it_reads_waits_for_the_picture(context, monkeypatch):
+    reads, go_on = threading.Event(), threading.Event()
+
+    def slow_pictures(_):
+        while True:
+            yield Picture(image=np.zeros((8, 8, 3), np.uint8))
+            reads.set()
+            go_on.wait(10.0)
+
+    monkeypatch.setattr(camera_node, "open_source", slow_pictures)
+    node = CameraNode(context=context, parameter_overrides=[Parameter("rate_hz", value=50.0)])
+    executor = BackgroundExecutor(node, num_threads=2)
+    assert reads.wait(10.0)
+    executor.stop()
+    threading.Timer(0.3, go_on.set).start()
+    node.destroy_node()
+    assert go_on.is_set()
