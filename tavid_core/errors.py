@@ -47,6 +47,8 @@ class ErrorCode(enum.IntEnum):
     NOT_READY = 11
     SHUTTING_DOWN = 12
     WORKER_DIED = 13
+    SUPERSEDED = 14
+    CLIENT_LOST = 15
 
 
 class TavidError(Exception):

@@ -23,4 +23,5 @@ def test_unset_goal_means_the_defaults_of_the_node():
     assert (goal.seed, goal.num_inference_steps, goal.num_frames) == (0, 0, 0)
     assert goal.guidance_scale == 0.0
     assert not goal.return_frames
+    assert (goal.num_candidates, goal.keep_alive_sec) == (0, 0.0)
     assert goal.image.width == goal.depth.width == goal.camera_info.width == 0
