@@ -24,7 +24,7 @@ from rclpy.context import Context
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.signals import SignalHandlerOptions
-from std_msgs.msg import Header, UInt64
+from std_msgs.msg import Header, String, UInt64
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode, TavidError
@@ -108,6 +108,7 @@ class PlannerNode(LifecycleNode):
 
     def _start_timers(self) -> None:
         self._heartbeat = self.create_publisher(UInt64, "~/heartbeat", 1)
+        self._refusals = self.create_publisher(String, "~/refusal", 10)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady, because a simulated clock may stand still while the node lives.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
@@ -255,7 +256,8 @@ class PlannerNode(LifecycleNode):
         refusal = self._gate.enter()
         if refusal is None:
             return GoalResponse.ACCEPT
-        # A rejected goal has no result in ROS, so the log is the only place to say why.
+        # A rejected goal has no result in ROS: a topic tells its client why, as "CODE: reason".
+        self._refusals.publish(String(data=refusal))
         self.get_logger().warning(f"goal rejected, {refusal}")
         return GoalResponse.REJECT
 
