@@ -117,6 +117,19 @@ class PlannerParameters:
     use_compressed_image: bool = _parameter(
         False, "Listen to image/compressed (JPEG, PNG) instead of image.", is_fixed=True
     )
+    image_reliability: str = _parameter(
+        "best_effort",
+        "QoS of image and depth: best_effort hears every publisher, reliable only reliable ones.",
+        choices=("best_effort", "reliable", "system_default"),
+        is_fixed=True,
+    )
+    image_depth: int = _parameter(
+        1,
+        "QoS of image and depth: messages that may wait to be read.",
+        low=1,
+        high=100,
+        is_fixed=True,
+    )
     save_plans: bool = _parameter(True, "Save every plan below output_dir.")
     default_prompt: str = _parameter("", "For goals without a prompt while none came as a topic.")
     seed: int = _parameter(0, "Seed of goals that name none.", low=0, high=2**62)
@@ -145,7 +158,18 @@ class PlannerParameters:
         2.0, "Oldest image, mask or depth that a goal may use; 0 = any.", low=0.0, high=86400.0
     )
     pair_max_offset_sec: float = _parameter(
-        0.5, "Largest stamp difference of image and mask or depth.", low=0.0, high=3600.0
+        0.5,
+        "Largest stamp difference of image and mask or depth; 0 = equal stamps only.",
+        low=0.0,
+        high=3600.0,
+    )
+    input_wait_sec: float = _parameter(
+        1.0, "How long a goal waits for fresh inputs that belong together.", low=0.0, high=60.0
+    )
+    rectify: str = _parameter(
+        "auto",
+        "Undistort by camera_info: auto = unless the topic has rect in its name, always, never.",
+        choices=("auto", "always", "never"),
     )
     jpeg_quality: int = _parameter(90, "Of ~/frames/compressed.", low=1, high=100)
 
