@@ -172,6 +172,30 @@ class PlannerParameters:
         choices=("auto", "always", "never"),
     )
     jpeg_quality: int = _parameter(90, "Of ~/frames/compressed.", low=1, high=100)
+    playback_rate: float = _parameter(
+        1.0,
+        "Speed of ~/frames: 1 = real time, 2 = double, 0 = as fast as possible.",
+        low=0.0,
+        high=100.0,
+    )
+    playback_loop: bool = _parameter(
+        False, "Play ~/frames again and again, for displays, until the next plan."
+    )
+    plan_lifetime_sec: float = _parameter(
+        300.0,
+        "Age at which ~/plan, the paths and the markers are emptied; 0 = never.",
+        low=0.0,
+        high=86400.0,
+    )
+    target_frame: str = _parameter(
+        "", "Frame of plan, paths and markers, by /tf; empty = the image's own.", is_fixed=True
+    )
+    transform_tolerance_sec: float = _parameter(
+        0.5, "Largest age of a transform at the image's stamp.", low=0.0, high=3600.0
+    )
+    publish_tf: bool = _parameter(
+        False, "Publish hands and target on /tf, in step with ~/frames.", is_fixed=True
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that ranges cannot express."""
@@ -179,6 +203,10 @@ class PlannerParameters:
         if self.num_frames and (self.num_frames < 9 or self.num_frames % 8 != 1):
             raise ConfigError(
                 f"num_frames must be 0 or 8n+1 with n >= 1, got {self.num_frames}. Try 17 or 49."
+            )
+        if self.playback_loop and not self.playback_rate:
+            raise ConfigError(
+                "playback_rate must be above 0 for playback_loop, got 0. Set it to 1."
             )
 
 
