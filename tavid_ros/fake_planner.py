@@ -2,7 +2,8 @@
 
 It is what `backend: fake` runs, to try the nodes where no weights are, and what the tests of the
 worker and the node run on. The prompt may name a fault and its stage, as in "crash at denoise":
-oom, nan, error, crash, hang or no_actor, at condition, denoise, decode or lift.
+oom, nan, error, crash, hang or no_actor, at condition, denoise, decode or lift. It may name how
+long a step takes too, as in "steps of 2 ms".
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tavid_core.types import (
 __all__ = ["FakePlanner"]
 
 _FAULT = re.compile(r"\b(oom|nan|error|crash|hang|no_actor) at (condition|denoise|decode|lift)\b")
+_STEP = re.compile(r"\bsteps of (\d{1,5}) ms\b")
 _FPS = 8.0
 _DEPTH_M = 1.0
 _LONGER_SIDE_PX = 96
@@ -41,7 +43,7 @@ class FakePlanner:
     """Answer like `tavid_core.planner.InteractionPlanner`, without imagining anything.
 
     Args:
-        step_sec: How long each step takes.
+        step_sec: How long each step takes of a request whose prompt does not say.
         num_steps: Denoising steps of a request that names none.
     """
 
@@ -89,7 +91,8 @@ class FakePlanner:
             RuntimeError: If the prompt asks for it.
         """
         start = time.monotonic()
-        fault = _FAULT.search(request.prompt)
+        fault, step = _FAULT.search(request.prompt), _STEP.search(request.prompt)
+        step_sec = self._step_sec if step is None else int(step[1]) / 1000
         num_steps = request.num_inference_steps or self._num_steps
         for stage, total in (("condition", 1), ("denoise", num_steps), ("decode", 1), ("lift", 1)):
             for step in range(total + 1):
@@ -103,7 +106,7 @@ class FakePlanner:
                 if fault is not None and fault[2] == stage and step == (total + 1) // 2:
                     _fail(fault[1])
                 if step < total:
-                    time.sleep(self._step_sec)
+                    time.sleep(step_sec)
         has_actor = fault is None or fault[1] != "no_actor"
         return _make_plan(request, has_actor, time.monotonic() - start)
 
