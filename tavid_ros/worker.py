@@ -9,12 +9,9 @@ Messages to it: load, plan, cancel. Messages from it: ready, load_failed, progre
 
 from __future__ import annotations
 
-import argparse
-import ctypes
 import logging
 import os
 import queue
-import signal
 import socket
 import sys
 import threading
@@ -26,12 +23,12 @@ from typing import Protocol
 from tavid_core.errors import CanceledError, ConfigError, ErrorCode, NotReadyError, TavidError
 from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 from tavid_ros import plan_codec
+from tavid_ros.child import connect_to_parent
 from tavid_ros.wire import Message, receive_message, send_message
 
 __all__ = ["BACKENDS", "Planner", "Worker", "main"]
 
 _LOGGER = logging.getLogger("tavid.worker")
-_PR_SET_PDEATHSIG = 1
 _MAX_MESSAGE_CHARACTERS = 800
 
 
@@ -204,14 +201,6 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def _die_with_parent(parent_pid: int) -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    # The parent may have ended before the line above took effect.
-    if os.getppid() != parent_pid:
-        os._exit(0)
-
-
 def main(args: list[str] | None = None) -> int:
     """Serve one node until it ends.
 
@@ -221,17 +210,7 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         The exit code; in practice the process is ended by its parent.
     """
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("--socket", type=int, required=True, help="inherited file descriptor")
-    parser.add_argument("--parent", type=int, required=True, help="process id of the node")
-    parser.add_argument("--niceness", type=int, default=0, help="added to that of the node")
-    options = parser.parse_args(args)
-    _die_with_parent(options.parent)
-    # Ctrl-C reaches the whole group; the node decides when its worker ends.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(options.niceness)
-    logging.basicConfig(level=logging.INFO, format="[%(levelname)s] [%(name)s]: %(message)s")
-    Worker(socket.socket(fileno=options.socket)).run()
+    Worker(connect_to_parent(args, str(main.__doc__))).run()
     return 0
 
 

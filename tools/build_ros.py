@@ -1,8 +1,8 @@
 """Build the ROS package with colcon inside the virtual environment; skip it when nothing changed.
 
-Only what shapes the generated interfaces counts as a change (action/, msg/, cmake/, CMakeLists.txt,
-package.xml, and the environment itself): Python runs from the source tree. `--all` builds anyway,
-which brings the installed copy of the Python packages up to date.
+Only what shapes the generated interfaces counts as a change (action/, msg/, srv/, cmake/,
+CMakeLists.txt, package.xml, and the environment itself): Python runs from the source tree.
+`--all` builds anyway, which brings the installed copy of the Python packages up to date.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ros_env import ROOT, build_environment, find_install_space, find_venv
 __all__ = ["build", "hash_inputs"]
 
 COPIED_FOLDERS = ("tavid_core/assets", "launch", "config")
-INTERFACE_INPUTS = ("action", "msg", "cmake", "CMakeLists.txt", "package.xml")
+INTERFACE_INPUTS = ("action", "msg", "srv", "cmake", "CMakeLists.txt", "package.xml")
 
 
 def hash_inputs(root: Path, venv: Path) -> str:
