@@ -20,10 +20,12 @@ from tavid_core.errors import (
     WeightsError,
 )
 from tavid_core.types import (
+    BodyFit,
     CameraIntrinsics,
     Contact,
     InteractionMotion,
     InteractionPlan,
+    MotionSegment,
     PlanProgress,
     PlanRequest,
     PointTrack,
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ActorNotFoundError",
+    "BodyFit",
     "CameraIntrinsics",
     "CanceledError",
     "ConfigError",
@@ -48,6 +51,7 @@ __all__ = [
     "InteractionPlan",
     "InteractionPlanner",
     "MissingExtraError",
+    "MotionSegment",
     "NonFiniteError",
     "NotReadyError",
     "PlanProgress",

@@ -16,22 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tavid_core.document import read_array, read_field, read_optional_array
 from tavid_core.errors import InputError
+from tavid_core.motion_parts import join_motion, motion_arrays
 from tavid_core.page import render_page
-from tavid_core.plan_json import (
-    contact_from_json,
-    parse_plan_json,
-    plan_to_json,
-    read_field,
-    request_fields_from_json,
-)
-from tavid_core.types import (
-    InteractionMotion,
-    InteractionPlan,
-    PlanRequest,
-    PointTrack,
-    Rollout,
-)
+from tavid_core.plan_json import parse_plan_json, plan_to_json, request_fields_from_json
+from tavid_core.types import InteractionPlan, PlanRequest, Rollout
 from tavid_core.video import encode_mp4, enlarge
 from tavid_core.visualize import draw_overlay
 
@@ -48,7 +38,6 @@ PLAN_FILES = (
 )
 OVERLAY_HEIGHT_PX = 480
 MAX_JSON_BYTES = 64 << 20
-_TRACK_ARRAYS = ("pixels", "positions_camera_m", "confidence")
 
 
 def save_plan(plan: InteractionPlan, folder: str | Path) -> None:
@@ -118,14 +107,18 @@ def load_plan(folder: str | Path) -> InteractionPlan:
     try:
         rollout_arrays = _read_arrays(folder / "rollout.npz")
         rollout = Rollout(
-            frames=_array(rollout_arrays, "frames", np.uint8),
+            frames=read_array(rollout_arrays, "frames", np.uint8),
             fps=read_field(document, "rollout.fps", float),
-            attention_map=_optional_array(rollout_arrays, "attention_map", np.float32),
+            attention_map=read_optional_array(rollout_arrays, "attention_map", np.float32),
         )
         return InteractionPlan(
             request=_load_request(folder, document),
             rollout=rollout,
-            motion=_load_motion(folder, document, len(rollout.frames)),
+            motion=join_motion(
+                read_field(document, "motion", dict),
+                _read_arrays(folder / "motion.npz"),
+                len(rollout.frames),
+            ),
             provenance=read_field(document, "provenance", dict),
             planning_time_sec=read_field(document, "planning_time_sec", float),
         )
@@ -150,7 +143,8 @@ def _write_files(plan: InteractionPlan, folder: Path) -> None:
     )
     attention = {} if rollout.attention_map is None else {"attention_map": rollout.attention_map}
     np.savez_compressed(folder / "rollout.npz", frames=rollout.frames, **attention)
-    np.savez_compressed(folder / "motion.npz", **_motion_arrays(plan))
+    times_sec = np.arange(plan.motion.num_frames) / rollout.fps
+    np.savez_compressed(folder / "motion.npz", time_sec=times_sec, **motion_arrays(plan.motion))
 
 
 def _overlay_png(plan: InteractionPlan) -> bytes:
@@ -161,18 +155,6 @@ def _overlay_png(plan: InteractionPlan) -> bytes:
     is_encoded, png = cv2.imencode(".png", overlay[..., ::-1])
     assert is_encoded
     return png.tobytes()
-
-
-def _motion_arrays(plan: InteractionPlan) -> dict[str, NDArray[Any]]:
-    motion = plan.motion
-    arrays: dict[str, NDArray[Any]] = {
-        "time_sec": np.arange(motion.num_frames) / plan.rollout.fps,
-        "target_quaternions_xyzw": motion.target_quaternions_xyzw,
-    }
-    for track in (*motion.hands, *motion.body, motion.target):
-        for part in _TRACK_ARRAYS:
-            arrays[f"{track.name}.{part}"] = getattr(track, part)
-    return arrays
 
 
 def _move_into_place(partial: Path, folder: Path) -> None:
@@ -214,70 +196,12 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         ) from error
 
 
-def _array(arrays: dict[str, NDArray[Any]], name: str, dtype: type) -> NDArray[Any]:
-    array = arrays.get(name)
-    if array is None or array.dtype != dtype:
-        got = "none" if array is None else str(array.dtype)
-        raise InputError(f"array {name} must be {np.dtype(dtype)}, got {got}. Make the plan again.")
-    return array
-
-
-def _optional_array(arrays: dict[str, NDArray[Any]], name: str, dtype: type) -> NDArray[Any] | None:
-    return _array(arrays, name, dtype) if name in arrays else None
-
-
 def _load_request(folder: Path, document: dict[str, Any]) -> PlanRequest:
     arrays = _read_arrays(folder / "request.npz")
     return PlanRequest(
-        image=_array(arrays, "image", np.uint8),
-        target_mask=_array(arrays, "target_mask", np.bool_),
-        actor_mask=_optional_array(arrays, "actor_mask", np.bool_),
-        depth_m=_optional_array(arrays, "depth_m", np.float32),
+        image=read_array(arrays, "image", np.uint8),
+        target_mask=read_array(arrays, "target_mask", np.bool_),
+        actor_mask=read_optional_array(arrays, "actor_mask", np.bool_),
+        depth_m=read_optional_array(arrays, "depth_m", np.float32),
         **request_fields_from_json(document),
     )
-
-
-def _load_motion(folder: Path, document: dict[str, Any], num_frames: int) -> InteractionMotion:
-    arrays = _read_arrays(folder / "motion.npz")
-    hands = _load_tracks(arrays, document, "motion.hands", num_frames)
-    quaternions = _array(arrays, "target_quaternions_xyzw", np.float32)
-    if quaternions.shape != (num_frames, 4):
-        raise InputError(
-            f"target_quaternions_xyzw must have shape ({num_frames}, 4), got {quaternions.shape}. "
-            "Make the plan again."
-        )
-    channels = read_field(document, "motion.confidence", dict)
-    reasons = read_field(document, "motion.reasons", dict)
-    return InteractionMotion(
-        hands=hands,
-        body=_load_tracks(arrays, document, "motion.body", num_frames),
-        target=_load_track(arrays, "target", num_frames),
-        target_quaternions_xyzw=quaternions,
-        target_dof=read_field(document, "motion.target_dof", int),
-        contact=contact_from_json(document, num_frames, tuple(track.name for track in hands)),
-        scale_source=read_field(document, "motion.scale_source", str),
-        confidence={
-            name: read_field(channels, name, float) for name in channels if "." not in name
-        },
-        reasons={name: read_field(reasons, name, str) for name in reasons if "." not in name},
-    )
-
-
-def _load_tracks(
-    arrays: dict[str, NDArray[Any]], document: dict[str, Any], key: str, num_frames: int
-) -> tuple[PointTrack, ...]:
-    tracks = read_field(document, key, list)
-    names = [track.get("name") if isinstance(track, dict) else None for track in tracks]
-    if not all(isinstance(name, str) for name in names):
-        raise InputError(f"plan.json's {key} must name every track, got {str(names)[:80]}.")
-    return tuple(_load_track(arrays, name, num_frames) for name in names)
-
-
-def _load_track(arrays: dict[str, NDArray[Any]], name: str, num_frames: int) -> PointTrack:
-    parts = {part: _array(arrays, f"{name}.{part}", np.float32) for part in _TRACK_ARRAYS}
-    if parts["confidence"].shape != (num_frames,):
-        raise InputError(
-            f"track {name} must have {num_frames} frames, got {parts['confidence'].shape}. "
-            "Make the plan again."
-        )
-    return PointTrack(name=name, **parts)

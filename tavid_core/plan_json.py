@@ -14,21 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.camera import intrinsics_from_json, intrinsics_to_json
+from tavid_core.document import read_field
 from tavid_core.errors import InputError
-from tavid_core.types import CameraIntrinsics, Contact, InteractionPlan, PlanRequest, PointTrack
+from tavid_core.motion_parts import motion_fields
+from tavid_core.types import CameraIntrinsics, InteractionPlan, PlanRequest, PointTrack
 
 __all__ = [
     "FORMAT_NAME",
     "FORMAT_VERSION",
-    "contact_from_json",
     "parse_plan_json",
     "plan_to_json",
-    "read_field",
     "request_fields_from_json",
 ]
 
 FORMAT_NAME = "tavid_plan"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+# Format 1 had no contacts, segments, openings, orientations of hands and no fitted body.
+READABLE_VERSIONS = (1, 2)
 _DIGITS = 7
 
 
@@ -57,15 +59,14 @@ def plan_to_json(plan: InteractionPlan) -> dict[str, Any]:
             "height": int(rollout.frames.shape[1]),
         },
         "motion": {
-            "scale_source": motion.scale_source,
-            "target_dof": int(motion.target_dof),
-            "contact": _contact_to_json(motion.contact),
-            "confidence": {name: float(value) for name, value in motion.confidence.items()},
-            "reasons": dict(motion.reasons),
+            **motion_fields(motion),
             "hands": [_track_to_json(track) for track in motion.hands],
             "body": [_track_to_json(track) for track in motion.body],
             "target": _track_to_json(motion.target),
             "target_quaternions_xyzw": _numbers(motion.target_quaternions_xyzw),
+            "apertures_m": {
+                hand: _numbers(aperture_m) for hand, aperture_m in motion.apertures_m.items()
+            },
         },
         "provenance": _checked_provenance(plan.provenance),
     }
@@ -96,44 +97,12 @@ def parse_plan_json(text: str) -> dict[str, Any]:
             "Check the path."
         )
     version = document.get("format_version")
-    if version != FORMAT_VERSION or isinstance(version, bool):
+    if version not in READABLE_VERSIONS or isinstance(version, bool):
         raise InputError(
-            f"plan.json must have format_version {FORMAT_VERSION}, got {str(version)[:40]}. "
+            f"plan.json must have format_version 1 or {FORMAT_VERSION}, got {str(version)[:40]}. "
             "Read it with the tavid version that wrote it."
         )
     return document
-
-
-def read_field(document: Mapping[str, Any], path: str, *kinds: type, optional: bool = False) -> Any:
-    """Take one value out of the document.
-
-    Args:
-        document: As from `parse_plan_json`.
-        path: Keys joined by dots.
-        kinds: Types it may have; `float` admits whole numbers, and only finite ones.
-        optional: Whether null will do.
-
-    Returns:
-        The value.
-
-    Raises:
-        InputError: If it is missing or of another kind.
-    """
-    value: Any = document
-    for key in path.split("."):
-        if not isinstance(value, Mapping) or key not in value:
-            raise InputError(f"plan.json must have {path}, got none. Make the plan again.")
-        value = value[key]
-    if value is None and optional:
-        return None
-    if float in kinds and type(value) in (int, float) and abs(value) < 1e18:
-        return float(value)
-    if type(value) in kinds and type(value) is not float:
-        return value
-    wanted = " or ".join(kind.__name__ for kind in kinds)
-    raise InputError(
-        f"plan.json's {path} must be {wanted}, got {str(value)[:40]!r}. Make the plan again."
-    )
 
 
 def request_fields_from_json(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,63 +133,8 @@ def request_fields_from_json(document: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def contact_from_json(
-    document: Mapping[str, Any], num_frames: int, hand_names: tuple[str, ...]
-) -> Contact:
-    """Read the contact and check it against the motion it belongs to.
-
-    Args:
-        document: As from `parse_plan_json`.
-        num_frames: Of the motion.
-        hand_names: Of its hand tracks.
-
-    Returns:
-        The contact.
-
-    Raises:
-        InputError: If a field is missing, of another kind, or names what is not there.
-    """
-    key = "motion.contact."
-    start = read_field(document, key + "start_frame", int, optional=True)
-    end = read_field(document, key + "end_frame", int, optional=True)
-    hand = read_field(document, key + "hand", str, optional=True)
-    if (start is None) != (end is None) or (
-        start is not None and not 0 <= start <= end < num_frames
-    ):
-        raise InputError(
-            f"plan.json's {key}start_frame and end_frame must lie in 0..{num_frames - 1}, got "
-            f"{start} and {end}. Make the plan again."
-        )
-    if hand is not None and hand not in hand_names:
-        raise InputError(
-            f"plan.json's {key}hand must be one of {hand_names}, got {hand[:40]!r}. "
-            "Make the plan again."
-        )
-    point = read_field(document, key + "point_camera_m", list, optional=True)
-    return Contact(
-        hand=hand,
-        start_frame=start,
-        end_frame=end,
-        point_camera_m=None if point is None else _point(point),
-        touches_target=read_field(document, key + "touches_target", bool),
-        confidence=read_field(document, key + "confidence", float),
-    )
-
-
 def _camera_from_json(camera: dict[str, Any]) -> CameraIntrinsics:
     return intrinsics_from_json(json.dumps(camera))
-
-
-def _point(values: list[Any]) -> NDArray[np.float32]:
-    is_point = len(values) == 3 and all(
-        type(value) in (int, float) and abs(value) < 1e6 for value in values
-    )
-    if not is_point:
-        raise InputError(
-            f"plan.json's point_camera_m must be three metres, got {str(values)[:60]}. "
-            "Make the plan again."
-        )
-    return np.array(values, dtype=np.float32)
 
 
 def _request_to_json(request: PlanRequest) -> dict[str, Any]:
@@ -242,32 +156,25 @@ def _request_to_json(request: PlanRequest) -> dict[str, Any]:
     }
 
 
-def _contact_to_json(contact: Contact) -> dict[str, Any]:
-    point = contact.point_camera_m
-    return {
-        "touches_target": bool(contact.touches_target),
-        "hand": contact.hand,
-        "start_frame": contact.start_frame,
-        "end_frame": contact.end_frame,
-        # Unrounded: it has no copy in an npz.
-        "point_camera_m": None if point is None else [float(value) for value in point],
-        "confidence": float(contact.confidence),
-    }
-
-
 def _track_to_json(track: PointTrack) -> dict[str, Any]:
-    return {
+    document = {
         "name": track.name,
         "pixels": _numbers(track.pixels),
         "positions_camera_m": _numbers(track.positions_camera_m),
         "confidence": _numbers(track.confidence),
     }
+    if track.quaternions_xyzw is not None:
+        document["quaternions_xyzw"] = _numbers(track.quaternions_xyzw)
+    return document
 
 
 def _numbers(array: NDArray[np.float32]) -> list[Any]:
-    """Nested lists; a row with a lost number is null as a whole."""
+    """Nested lists; a lost number is null, and so is a row that holds one."""
     if array.ndim == 1:
-        return [float(f"{value:.{_DIGITS}g}") for value in array.tolist()]
+        return [
+            float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None
+            for value in array.tolist()
+        ]
     return [_numbers(row) if np.isfinite(row).all() else None for row in array]
 
 

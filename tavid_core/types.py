@@ -14,12 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.errors import InputError, check_shape
+from tavid_core.motion import BodyFit, Contact, InteractionMotion, MotionSegment, PointTrack
 
 __all__ = [
+    "BodyFit",
     "CameraIntrinsics",
     "Contact",
     "InteractionMotion",
     "InteractionPlan",
+    "MotionSegment",
     "PlanProgress",
     "PlanRequest",
     "PointTrack",
@@ -191,88 +194,6 @@ class Rollout:
             )
         if not (np.isfinite(self.fps) and self.fps > 0):
             raise InputError(f"fps must be positive, got {self.fps}. CogVideoX uses 8.")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PointTrack:
-    """One named point over the frames of a rollout.
-
-    Args:
-        name: "left_hand", "right_hand", "left_elbow", ..., "target".
-        pixels: Column and row in the caller's image, float32 (T, 2); NaN where lost.
-        positions_camera_m: float32 (T, 3), metres, optical frame; NaN where lost.
-        confidence: float32 (T,), 0..1.
-    """
-
-    name: str
-    pixels: NDArray[np.float32]
-    positions_camera_m: NDArray[np.float32]
-    confidence: NDArray[np.float32]
-
-    def __post_init__(self) -> None:
-        """Check that all arrays speak of the same frames."""
-        num_frames = len(self.confidence)
-        advice = f"Give track '{self.name}' one row per frame."
-        check_shape("pixels", self.pixels.shape, (num_frames, 2), advice)
-        check_shape("positions_camera_m", self.positions_camera_m.shape, (num_frames, 3), advice)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Contact:
-    """Who touches the target, when and where.
-
-    Args:
-        hand: Name of the touching track ("left_hand", "right_hand"), or None if none touches.
-        start_frame: First frame of contact, or None.
-        end_frame: Last frame of contact, or None.
-        point_camera_m: Where, float32 (3,), metres, optical frame, or None.
-        touches_target: Whether the target was touched at all.
-        confidence: 0..1.
-    """
-
-    hand: str | None = None
-    start_frame: int | None = None
-    end_frame: int | None = None
-    point_camera_m: NDArray[np.float32] | None = None
-    touches_target: bool = False
-    confidence: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InteractionMotion:
-    """The lifted 3D motion: hands, body points and the target, each with its own confidence.
-
-    Args:
-        hands: Tracks named "left_hand" and "right_hand"; empty when no actor was found.
-        body: Further body points (head, shoulders, elbows).
-        target: Track of the target's centre.
-        target_quaternions_xyzw: Orientation of the target, float32 (T, 4).
-        target_dof: 6 with a measured rotation, 3 with position only (rotation held).
-        contact: Contact of the hands with the target.
-        scale_source: Where metres come from: "sensor", "assumed_distance".
-        confidence: Per channel, 0..1: "actor", "hands", "target", "contact", "scale".
-        reasons: Per channel of low confidence, why.
-    """
-
-    hands: tuple[PointTrack, ...]
-    body: tuple[PointTrack, ...]
-    target: PointTrack
-    target_quaternions_xyzw: NDArray[np.float32]
-    target_dof: int
-    contact: Contact
-    scale_source: str
-    confidence: Mapping[str, float]
-    reasons: Mapping[str, str]
-
-    @property
-    def num_frames(self) -> int:
-        """Frames of the motion, equal to those of the rollout."""
-        return len(self.target.confidence)
-
-    @property
-    def has_actor(self) -> bool:
-        """Whether a hand was found, so that there is a motion to follow."""
-        return len(self.hands) > 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

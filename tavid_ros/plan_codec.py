@@ -8,14 +8,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from tavid_core.motion_parts import join_motion, motion_arrays, motion_fields
 from tavid_core.types import (
     CameraIntrinsics,
-    Contact,
-    InteractionMotion,
     InteractionPlan,
     PlanProgress,
     PlanRequest,
-    PointTrack,
     Rollout,
 )
 
@@ -41,7 +39,6 @@ _REQUEST_SCALARS = (
     "frame_id",
 )
 _REQUEST_ARRAYS = ("image", "target_mask", "actor_mask", "depth_m")
-_TRACK_ARRAYS = ("pixels", "positions_camera_m", "confidence")
 
 
 def pack_request(request: PlanRequest) -> Packed:
@@ -115,31 +112,13 @@ def pack_plan(plan: InteractionPlan) -> Packed:
     Returns:
         JSON values and arrays.
     """
-    motion = plan.motion
-    arrays: Arrays = {
-        "frames": plan.rollout.frames,
-        "target_quaternions_xyzw": motion.target_quaternions_xyzw,
-    }
-    if plan.rollout.attention_map is not None:
-        arrays["attention_map"] = plan.rollout.attention_map
-    if motion.contact.point_camera_m is not None:
-        arrays["contact_point"] = motion.contact.point_camera_m
-    groups = {"hands": motion.hands, "body": motion.body, "target": (motion.target,)}
-    names = {group: [track.name for track in tracks] for group, tracks in groups.items()}
-    for group, tracks in groups.items():
-        for index, track in enumerate(tracks):
-            for field in _TRACK_ARRAYS:
-                arrays[f"{group}/{index}/{field}"] = getattr(track, field)
-    contact = dataclasses.asdict(motion.contact)
-    del contact["point_camera_m"]
+    rollout = plan.rollout
+    arrays: Arrays = {"frames": rollout.frames, **motion_arrays(plan.motion)}
+    if rollout.attention_map is not None:
+        arrays["attention_map"] = rollout.attention_map
     return {
-        "fps": plan.rollout.fps,
-        "tracks": names,
-        "target_dof": motion.target_dof,
-        "contact": contact,
-        "scale_source": motion.scale_source,
-        "confidence": dict(motion.confidence),
-        "reasons": dict(motion.reasons),
+        "fps": rollout.fps,
+        "motion": motion_fields(plan.motion),
         "provenance": dict(plan.provenance),
         "planning_time_sec": plan.planning_time_sec,
     }, arrays
@@ -159,30 +138,8 @@ def unpack_plan(
         The answer.
 
     Raises:
-        InputError: If shapes contradict each other.
+        InputError: If its parts do not fit.
     """
-    tracks = {
-        group: tuple(
-            PointTrack(
-                name=name,
-                **{field: arrays[f"{group}/{index}/{field}"] for field in _TRACK_ARRAYS},
-            )
-            for index, name in enumerate(names)
-        )
-        for group, names in header["tracks"].items()
-    }
-    contact = Contact(point_camera_m=arrays.get("contact_point"), **header["contact"])
-    motion = InteractionMotion(
-        hands=tracks["hands"],
-        body=tracks["body"],
-        target=tracks["target"][0],
-        target_quaternions_xyzw=arrays["target_quaternions_xyzw"],
-        target_dof=header["target_dof"],
-        contact=contact,
-        scale_source=header["scale_source"],
-        confidence=header["confidence"],
-        reasons=header["reasons"],
-    )
     rollout = Rollout(
         frames=arrays["frames"],
         fps=header["fps"],
@@ -191,7 +148,7 @@ def unpack_plan(
     return InteractionPlan(
         request=request,
         rollout=rollout,
-        motion=motion,
+        motion=join_motion(header["motion"], arrays, len(rollout.frames)),
         provenance=header["provenance"],
         planning_time_sec=header["planning_time_sec"],
     )

@@ -8,7 +8,15 @@ import numpy as np
 from tavid_core.frame_fit import FrameFit
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.lift import lift
-from tavid_core.types import CameraIntrinsics, InteractionPlan, PlanRequest, Rollout
+from tavid_core.types import (
+    BodyFit,
+    CameraIntrinsics,
+    Contact,
+    InteractionPlan,
+    MotionSegment,
+    PlanRequest,
+    Rollout,
+)
 
 WALL, TABLE, DISC, SKIN = (150, 150, 165), (120, 85, 60), (30, 90, 200), (225, 175, 145)
 START_FRAME, CONTACT_FRAME = 2, 8
@@ -109,4 +117,43 @@ def draw_plan(hand_confidence=0.9, prompt="A person lifts the middle disc.", **c
         motion=lift(rollout, request, clip.keypoints(hand_confidence), fit=fit),
         provenance={"model": "mini", "model_sha256": "0" * 64, "versions": {"torch": "2"}},
         planning_time_sec=3.25,
+    )
+
+
+def fill_plan(plan):
+    """Give a plan every part that a motion can have."""
+    motion, rng = plan.motion, np.random.default_rng(0)
+    num_frames = motion.num_frames
+    quaternions = rng.normal(size=(num_frames, 4)).astype(np.float32)
+    quaternions /= np.linalg.norm(quaternions, axis=-1, keepdims=True)
+    quaternions[2] = np.nan
+    hand = dataclasses.replace(motion.hands[0], quaternions_xyzw=quaternions)
+    aperture_m = np.linspace(0.1, 0.04, num_frames, dtype=np.float32)
+    aperture_m[5] = np.nan
+    point = np.float32([0.01, -0.02, 0.03])
+    return dataclasses.replace(
+        plan,
+        motion=dataclasses.replace(
+            motion,
+            hands=(hand, *motion.hands[1:]),
+            contacts=(
+                dataclasses.replace(motion.contact, point_target_m=point),
+                Contact(hand=hand.name, start_frame=1, end_frame=2, touches_other=True),
+            ),
+            apertures_m={hand.name: aperture_m},
+            segments=(
+                MotionSegment(name="approach", hand=hand.name, start_frame=0, end_frame=7),
+                MotionSegment(
+                    name="transport", hand=hand.name, start_frame=8, end_frame=num_frames - 1
+                ),
+            ),
+            body_fit=BodyFit(
+                model="STANDIN",
+                joint_rotations=rng.normal(size=(num_frames, 55, 3)).astype(np.float32),
+                betas=np.zeros(10, dtype=np.float32),
+                pelvis_camera_m=np.ones((num_frames, 3), dtype=np.float32),
+                residual_px=np.full(num_frames, np.nan, dtype=np.float32),
+            ),
+            actor_kind="arm",
+        ),
     )

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from tavid_core.errors import InputError
 from tavid_core.io import PLAN_FILES, load_plan, save_plan
+from tavid_core.motion_parts import motion_arrays
 from tavid_core.plan_json import parse_plan_json, plan_to_json
 from tavid_core.types import Contact
-from tests.drawn import draw_plan
+from tests.drawn import draw_plan, fill_plan
 
 PLAN = draw_plan()
 
@@ -29,11 +30,22 @@ def folder(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def full_folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("full_plans") / "one"
+    save_plan(fill_plan(PLAN), path)
+    return path
+
+
 def assert_same(got, want, path="plan"):
     if dataclasses.is_dataclass(want):
         for field in dataclasses.fields(want):
             name = field.name
             assert_same(getattr(got, name), getattr(want, name), f"{path}.{name}")
+    elif isinstance(want, dict):
+        assert got.keys() == want.keys(), path
+        for key in want:
+            assert_same(got[key], want[key], f"{path}.{key}")
     elif isinstance(want, tuple):
         assert len(got) == len(want), path
         for index, pair in enumerate(zip(got, want, strict=True)):
@@ -47,6 +59,23 @@ def assert_same(got, want, path="plan"):
 
 def test_plan_comes_back_bit_for_bit(folder):
     assert_same(load_plan(folder), PLAN)
+
+
+def test_plan_with_every_part_comes_back_bit_for_bit(tmp_path):
+    plan = fill_plan(PLAN)
+    save_plan(plan, tmp_path / "plan")
+    assert_same(load_plan(tmp_path / "plan"), plan)
+
+
+def test_plan_of_format_1_is_read(folder, tmp_path):
+    document = json.loads((folder / "plan.json").read_text())
+    document["format_version"] = 1
+    for key in ("actor_kind", "contacts", "segments", "body_model", "apertures_m"):
+        del document["motion"][key]
+    for key in ("touches_other", "point_target_m"):
+        del document["motion"]["contact"][key]
+    copied = damage(folder, tmp_path, "plan.json", json.dumps(document).encode())
+    assert_same(load_plan(copied), PLAN)
 
 
 def test_plan_without_actor_depth_and_attention_comes_back(tmp_path):
@@ -224,8 +253,8 @@ def test_contact_that_does_not_fit_is_refused(folder, tmp_path, change, message)
     [
         ("{", "does not parse"),
         ("[]", "must be an object with format"),
-        ('{"format": "tavid_plan", "format_version": 2}', "format_version 1, got 2"),
-        ('{"format": "tavid_plan", "format_version": true}', "format_version 1, got True"),
+        ('{"format": "tavid_plan", "format_version": 3}', "format_version 1 or 2, got 3"),
+        ('{"format": "tavid_plan", "format_version": true}', "version 1 or 2, got True"),
     ],
 )
 def test_foreign_documents_are_refused(text, message):
@@ -240,7 +269,7 @@ def paths_of(value, path=()):
             yield from paths_of(inner, (*path, key))
 
 
-DOCUMENT = plan_to_json(PLAN)
+DOCUMENT = plan_to_json(fill_plan(PLAN))
 JUNK = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
 JUNK |= st.lists(st.integers() | st.none(), max_size=3) | st.dictionaries(st.text(max_size=3), JUNK)
 
@@ -249,7 +278,7 @@ JUNK |= st.lists(st.integers() | st.none(), max_size=3) | st.dictionaries(st.tex
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(path=st.sampled_from(sorted(paths_of(DOCUMENT))), junk=JUNK, is_removed=st.booleans())
-def test_any_changed_value_gives_a_plan_or_a_typed_error(folder, path, junk, is_removed):
+def test_any_changed_value_gives_a_plan_or_a_typed_error(full_folder, path, junk, is_removed):
     document = copy.deepcopy(DOCUMENT)
     parent = document
     for key in path[:-1]:
@@ -258,14 +287,14 @@ def test_any_changed_value_gives_a_plan_or_a_typed_error(folder, path, junk, is_
         del parent[path[-1]]
     else:
         parent[path[-1]] = junk
-    original = (folder / "plan.json").read_bytes()
+    original = (full_folder / "plan.json").read_bytes()
     try:
-        (folder / "plan.json").write_text(json.dumps(document))
-        plan = load_plan(folder)
+        (full_folder / "plan.json").write_text(json.dumps(document))
+        plan = load_plan(full_folder)
     except InputError:
         return
     finally:
-        (folder / "plan.json").write_bytes(original)
+        (full_folder / "plan.json").write_bytes(original)
     assert isinstance(plan.motion.contact, Contact)
     assert plan.rollout.frames.shape == PLAN.rollout.frames.shape
 
@@ -276,6 +305,7 @@ def test_documentation_names_every_file_array_and_key(folder):
     for path in paths_of(DOCUMENT):
         if path[0] != "provenance":
             names.add(path[-1])
+    names.update(name.split(".")[-1] for name in motion_arrays(fill_plan(PLAN).motion))
     for name in ("rollout.npz", "request.npz"):
         with np.load(folder / name, allow_pickle=False) as arrays:
             names.update(arrays.files)

@@ -9,6 +9,7 @@ import tavid_core
 
 PUBLIC = {
     "ActorNotFoundError",
+    "BodyFit",
     "CameraIntrinsics",
     "CanceledError",
     "ConfigError",
@@ -19,6 +20,7 @@ PUBLIC = {
     "InteractionPlan",
     "InteractionPlanner",
     "MissingExtraError",
+    "MotionSegment",
     "NonFiniteError",
     "NotReadyError",
     "PlanProgress",

@@ -16,6 +16,7 @@ from hypothesis.extra import numpy as hnp
 from tavid_core.types import Contact, PlanProgress
 from tavid_ros import plan_codec
 from tavid_ros.wire import WireError, receive_message, send_message
+from tests.drawn import fill_plan
 from tests.ros.messages import make_motion, make_plan, make_request
 
 
@@ -47,6 +48,10 @@ def assert_same(left, right):
     elif isinstance(left, np.ndarray):
         assert left.dtype == right.dtype
         np.testing.assert_array_equal(left, right)
+    elif isinstance(left, dict):
+        assert left.keys() == right.keys()
+        for key in left:
+            assert_same(left[key], right[key])
     elif isinstance(left, tuple):
         assert len(left) == len(right)
         for one, other in zip(left, right, strict=True):
@@ -154,6 +159,7 @@ def test_requests_come_back_equal(request_):
         make_plan(),
         make_plan(motion=make_motion(hands=(), body=(), contact=Contact())),
         make_plan(rollout=dataclasses.replace(make_plan().rollout, attention_map=None)),
+        fill_plan(make_plan()),
     ],
 )
 def test_plans_come_back_equal(plan):
