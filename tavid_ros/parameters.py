@@ -106,7 +106,11 @@ class PlannerParameters:
         is_fixed=True,
     )
     executor_threads: int = _parameter(
-        6, "Threads for callbacks; one is taken by the running goal.", low=5, high=64, is_fixed=True
+        6,
+        "Threads for callbacks; each goal that runs or waits takes one.",
+        low=5,
+        high=64,
+        is_fixed=True,
     )
     result_timeout_sec: int = _parameter(
         10, "How long a result can be fetched after the goal ended.", low=1, high=900, is_fixed=True
@@ -141,6 +145,15 @@ class PlannerParameters:
     )
     num_frames: int = _parameter(
         0, "Frames of goals that name none, 8n+1; 0 = the model's default.", low=0, high=1025
+    )
+    num_candidates: int = _parameter(
+        1, "Rollouts of goals that name none; the best by its score is the plan.", low=1, high=16
+    )
+    goal_policy: str = _parameter(
+        "reject",
+        "A goal that comes while another runs: reject it, queue = one may wait, newest = it takes "
+        "the place of the running one.",
+        choices=("reject", "queue", "newest"),
     )
     goal_time_limit_sec: float = _parameter(
         900.0, "Longest time for a goal, waiting included.", low=0.1, high=86400.0
