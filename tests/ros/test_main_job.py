@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from benchmarks import main_job
+from benchmarks import main_job, plan_times
+from benchmarks.rig import BenchmarkError
 
 FIGURES = {
     "demo_seconds_warm",
@@ -56,17 +57,15 @@ def test_planner_that_does_not_come_up_is_quoted(capfd):
 
 
 def test_plans_that_are_always_ready_first_end_the_measurement(monkeypatch):
-    monkeypatch.setattr(main_job, "measure_cancel", lambda *_: None)
-    with pytest.raises(main_job.BenchmarkError, match="2 goals must be canceled within 6 tries"):
-        main_job.measure_cancels(None, None, 2, 0.1)
+    monkeypatch.setattr(plan_times, "measure_cancel", lambda *_: None)
+    with pytest.raises(BenchmarkError, match="2 goals must be canceled within 6 tries"):
+        plan_times.measure_cancels(None, None, 2, 0.1)
 
 
 def test_demo_that_fails_is_quoted(monkeypatch, tmp_path):
     failed = subprocess.CompletedProcess([], 2, "", "no compiler")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
-    with pytest.raises(
-        main_job.BenchmarkError, match=r"exit status 2\. It said last:\nno compiler"
-    ):
+    with pytest.raises(BenchmarkError, match=r"exit status 2\. It said last:\nno compiler"):
         main_job.measure_demo(tmp_path)
 
 
