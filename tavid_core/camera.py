@@ -145,8 +145,8 @@ def intrinsics_from_json(text: str) -> CameraIntrinsics:
     """Read intrinsics from a JSON object.
 
     Two spellings are understood: this project's (`fx fy cx cy width height`, optionally
-    `is_assumed`) and ROS's camera_info (`k` or `K` with nine numbers row by row, or
-    `camera_matrix.data` of a calibration file, with `width`/`image_width` and
+    `is_assumed`, `has_distortion`) and ROS's camera_info (`k` or `K` with nine numbers row by row,
+    or `camera_matrix.data` of a calibration file, with `width`/`image_width` and
     `height`/`image_height`).
 
     Args:
@@ -179,6 +179,7 @@ def intrinsics_from_json(text: str) -> CameraIntrinsics:
         width=_whole_number(numbers, "width", "image_width"),
         height=_whole_number(numbers, "height", "image_height"),
         is_assumed=numbers.get("is_assumed") is True,
+        has_distortion=numbers.get("has_distortion") is True,
     )
 
 
@@ -199,6 +200,7 @@ def intrinsics_to_json(intrinsics: CameraIntrinsics) -> dict[str, float | int | 
         "width": int(intrinsics.width),
         "height": int(intrinsics.height),
         "is_assumed": bool(intrinsics.is_assumed),
+        "has_distortion": bool(intrinsics.has_distortion),
     }
 
 

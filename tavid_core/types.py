@@ -45,6 +45,8 @@ class CameraIntrinsics:
         width: Image width the numbers are for, pixels.
         height: Image height the numbers are for, pixels.
         is_assumed: True when nobody measured them (a stated field of view was used).
+        has_distortion: True when a lens bends the image and nobody undid it, so that positions are
+            off towards the edges.
     """
 
     fx: float
@@ -54,6 +56,7 @@ class CameraIntrinsics:
     width: int
     height: int
     is_assumed: bool = False
+    has_distortion: bool = False
 
     def __post_init__(self) -> None:
         """Refuse singular or non-finite intrinsics."""

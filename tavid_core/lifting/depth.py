@@ -131,6 +131,8 @@ def measure_scene(
     focal_note, factor = "", 1.0
     if intrinsics.is_assumed:
         focal_note, factor = "; the field of view is assumed", 0.5
+    elif intrinsics.has_distortion:
+        focal_note, factor = "; the image is bent by its lens and not rectified", 0.5
     if request.depth_m is not None:
         target_m, share = center_depth(request.depth_m, request.target_mask, intrinsics)
         if math.isfinite(target_m):

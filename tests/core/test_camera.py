@@ -108,11 +108,19 @@ def test_wrong_last_axis_is_refused(shape):
     fx=st.floats(1e-3, 1e5),
     cy=st.floats(-1e4, 1e4),
     width=st.integers(1, 4096),
-    is_assumed=st.booleans(),
+    flags=st.tuples(st.booleans(), st.booleans()),
 )
-def test_json_round_trip(fx, cy, width, is_assumed):
+def test_json_round_trip(fx, cy, width, flags):
+    is_assumed, has_distortion = flags
     camera = CameraIntrinsics(
-        fx=fx, fy=2.0, cx=3.0, cy=cy, width=width, height=7, is_assumed=is_assumed
+        fx=fx,
+        fy=2.0,
+        cx=3.0,
+        cy=cy,
+        width=width,
+        height=7,
+        is_assumed=is_assumed,
+        has_distortion=has_distortion,
     )
     assert intrinsics_from_json(json.dumps(intrinsics_to_json(camera))) == camera
 

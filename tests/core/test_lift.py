@@ -1,5 +1,7 @@
 """Lifting against hand-worked geometry: a drawn clip, a flat depth map, a known camera."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -147,6 +149,12 @@ def test_without_intrinsics_the_field_of_view_is_assumed_and_said():
     assert motion.scale_source == "sensor"
     assert motion.confidence["scale"] < 0.5
     assert "field of view is assumed" in motion.reasons["scale"]
+
+
+def test_lens_that_nobody_undid_is_said():
+    motion = lift_drawn(intrinsics=dataclasses.replace(CAMERA, has_distortion=True))
+    assert motion.confidence["scale"] < 0.5
+    assert "bent by its lens and not rectified" in motion.reasons["scale"]
 
 
 @pytest.mark.parametrize("unknown", [np.nan, 0.0, -1.0, np.inf])
