@@ -1,6 +1,10 @@
+import dataclasses
+import hashlib
+
 import numpy as np
 import pytest
 
+from training.sources.sim.model import build_mjcf
 from training.sources.sim.motion import FOREARM_M, JOINT_NAMES, UPPER_ARM_M, plan_motion
 from training.sources.sim.scene import sample_scene
 
@@ -51,3 +55,24 @@ def test_arms_keep_their_length(seed):
         fore = np.linalg.norm(hand - elbow, axis=1)
         np.testing.assert_allclose(upper, UPPER_ARM_M, atol=1e-6)
         np.testing.assert_allclose(fore, FOREARM_M, atol=2e-3)
+
+
+def test_the_world_that_the_models_were_trained_on_has_not_changed():
+    """Options for other uses are off by default: existing clips can be drawn again bit by bit."""
+    assert hashlib.sha256(build_mjcf().encode()).hexdigest().startswith("b986f73bb9687a33")
+    scene = sample_scene(7)
+    drawn = repr((scene.objects, scene.caption, scene.start_frame, scene.contact_frame))
+    assert hashlib.sha256(drawn.encode()).hexdigest().startswith("9f68b07b1a89e477")
+    yaw = plan_motion(scene).objects_yaw_rad
+    assert (yaw == [item.yaw_rad for item in scene.objects]).all()
+
+
+def test_the_target_turns_only_while_it_is_lifted_and_nothing_else_does():
+    scene = dataclasses.replace(sample_scene(7), lift_yaw_rad=0.6)
+    turned, still = plan_motion(scene), plan_motion(sample_scene(7))
+    np.testing.assert_array_equal(turned.joints_world_m, still.joints_world_m)
+    np.testing.assert_array_equal(turned.objects_world_m, still.objects_world_m)
+    change = turned.objects_yaw_rad - still.objects_yaw_rad
+    assert (change[: scene.contact_frame + 1] == 0).all()
+    assert change[-1, scene.target_index] == pytest.approx(0.6)
+    assert not np.delete(change, scene.target_index, axis=1).any()

@@ -86,6 +86,21 @@ def test_joints_are_drawn_where_they_are_projected(clip):
         assert clip.actor_mask[row, column], hand
 
 
+def test_a_print_changes_the_objects_and_nothing_else(clip):
+    scene = clip.scene
+    with SceneRenderer(192, 128, is_textured=True) as textured:
+        printed = textured.render(scene, NUM_FRAMES)
+    np.testing.assert_array_equal(printed.instance_masks, clip.instance_masks)
+    np.testing.assert_array_equal(printed.depth_m, clip.depth_m)
+    changed = np.abs(printed.frames[0].astype(int) - clip.frames[0]).max(axis=2) > 12
+    objects = clip.instance_masks.any(axis=0)
+    assert changed[objects].mean() > 0.8
+    assert changed[~objects].mean() < 0.01
+    inner = cv2.erode(objects.astype(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
+    steps = [np.abs(np.diff(c.frames[0].astype(int), axis=1)).max(axis=2) for c in (printed, clip)]
+    assert steps[0][inner[:, 1:]].mean() > 4 * steps[1][inner[:, 1:]].mean()
+
+
 def test_a_room_without_a_person_has_no_actor_pixels(renderer):
     clip = renderer.render(sample_scene(3, num_objects=2, has_actor=False), NUM_FRAMES)
     assert not clip.actor_mask.any()

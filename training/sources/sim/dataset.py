@@ -67,7 +67,7 @@ def write_clip(clip: SimClip, folder: Path, name: str) -> ClipRecord:
 
 def _render_range(options: argparse.Namespace, first: int, count: int) -> list[str]:
     lines = []
-    with SceneRenderer(options.width, options.height) as renderer:
+    with SceneRenderer(options.width, options.height, is_textured=options.textured) as renderer:
         for index in range(first, first + count):
             scene = sample_scene(
                 SPLIT_FIRST_SEED[options.split] + index,
@@ -94,6 +94,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--split", choices=sorted(SPLIT_FIRST_SEED), default="train")
     parser.add_argument("--num-objects", type=int, choices=(2, 3, 4), help="default: drawn")
     parser.add_argument("--look-alikes", action="store_true", help="every scene has look-alikes")
+    parser.add_argument("--textured", action="store_true", help="print spots on the objects")
     parser.add_argument("--num-frames", type=int, default=17)
     parser.add_argument("--width", type=int, default=96)
     parser.add_argument("--height", type=int, default=64)

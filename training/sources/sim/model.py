@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ACTOR_BODIES", "MAX_OBJECTS", "build_mjcf", "object_body"]
+__all__ = ["ACTOR_BODIES", "MAX_OBJECTS", "TEXTURE_FILE", "build_mjcf", "object_body"]
 
 from training.sources.sim.motion import FOREARM_M, UPPER_ARM_M
 from training.sources.sim.scene import KINDS
@@ -16,6 +16,11 @@ ACTOR_BODIES = (
     "left_forearm",
     "right_forearm",
 )
+
+# Drawn by the renderer; a cube texture wraps every shape without stretching it along one axis.
+TEXTURE_FILE = "print.png"
+_TEXTURE_ASSET = f"""<asset><texture name="print" type="cube" file="{TEXTURE_FILE}"/>
+    <material name="printed" texture="print" specular="0"/></asset>"""
 
 _LIMB_HALF = {"upper_arm": UPPER_ARM_M / 2, "forearm": (FOREARM_M - 0.05) / 2}
 
@@ -48,8 +53,8 @@ def object_body(slot: int, kind: str) -> str:
     return f"object_{slot}_{kind}"
 
 
-def _geom(kind: str, size: str, pos: str, name: str) -> str:
-    return f'<geom name="{name}" type="{kind}" size="{size}" pos="{pos}"/>'
+def _geom(kind: str, size: str, pos: str, name: str, more: str = "") -> str:
+    return f'<geom name="{name}" type="{kind}" size="{size}" pos="{pos}"{more}/>'
 
 
 def _limb(side: str, part: str, radius: float) -> str:
@@ -67,8 +72,12 @@ def _limb(side: str, part: str, radius: float) -> str:
     return f'<body name="{name}" mocap="true">{geoms}</body>'
 
 
-def build_mjcf() -> str:
+def build_mjcf(*, is_textured: bool = False) -> str:
     """Write the model as MJCF.
+
+    Args:
+        is_textured: Whether the objects carry the picture `TEXTURE_FILE`, which whoever compiles
+            the model must supply as an asset.
 
     Returns:
         XML with one room, one person and `MAX_OBJECTS` slots that hold every kind; the
@@ -92,15 +101,17 @@ def build_mjcf() -> str:
         for side in ("left", "right")
         for part, radius in (("upper_arm", 0.052), ("forearm", 0.036))
     ]
+    look = ' material="printed"' if is_textured else ""
     for slot in range(MAX_OBJECTS):
         for kind in KINDS:
             name = object_body(slot, kind)
             geoms = "".join(
-                _geom(shape, size, pos, f"{name}_{part}")
+                _geom(shape, size, pos, f"{name}_{part}", look)
                 for part, (shape, size, pos) in enumerate(_KIND_GEOMS[kind])
             )
             bodies.append(f'<body name="{name}" mocap="true">{geoms}</body>')
-    return f"""<mujoco model="tavid_mini_world">
+    asset = _TEXTURE_ASSET if is_textured else ""
+    return f"""<mujoco model="tavid_mini_world">{asset}
   <visual><global offwidth="1440" offheight="960"/><map znear="0.02" zfar="20"/>
     <headlight ambient="0.35 0.35 0.35" diffuse="0.25 0.25 0.25" specular="0 0 0"/></visual>
   <worldbody>

@@ -36,11 +36,13 @@ class ActorMotion:
     Args:
         joints_world_m: float64 (T, 7, 3) in the order of `JOINT_NAMES`, metres.
         objects_world_m: Centres, float64 (T, N, 3), metres.
+        objects_yaw_rad: Rotation about the world's z, float64 (T, N), radians.
         hand: "left_hand" or "right_hand", the one that reaches.
     """
 
     joints_world_m: NDArray[np.float64]
     objects_world_m: NDArray[np.float64]
+    objects_yaw_rad: NDArray[np.float64]
     hand: str
 
 
@@ -119,8 +121,12 @@ def plan_motion(scene: Scene, num_frames: int = 17) -> ActorMotion:
     path = joints[hand_name]
     held = frames >= scene.contact_frame
     objects_world_m[held, scene.target_index] += path[held] - path[scene.contact_frame]
+    objects_yaw_rad = np.tile([item.yaw_rad for item in scene.objects], (num_frames, 1))
+    turn = _minimum_jerk((frames - scene.contact_frame) / (num_frames - 1 - scene.contact_frame))
+    objects_yaw_rad[:, scene.target_index] += scene.lift_yaw_rad * turn
     return ActorMotion(
         joints_world_m=np.stack([joints[name] for name in JOINT_NAMES], axis=1),
         objects_world_m=objects_world_m,
+        objects_yaw_rad=objects_yaw_rad,
         hand=hand_name,
     )

@@ -12,9 +12,16 @@ from numpy.typing import NDArray
 
 from tavid_core.errors import MissingExtraError
 from tavid_core.types import CameraIntrinsics
-from training.sources.sim.model import ACTOR_BODIES, MAX_OBJECTS, build_mjcf, object_body
+from training.sources.sim.model import (
+    ACTOR_BODIES,
+    MAX_OBJECTS,
+    TEXTURE_FILE,
+    build_mjcf,
+    object_body,
+)
 from training.sources.sim.motion import JOINT_NAMES, ActorMotion, plan_motion
 from training.sources.sim.scene import COLORS, KINDS, Scene
+from training.sources.sim.texture import MIN_PRINT_RGB, draw_print
 
 __all__ = ["SceneRenderer", "SimClip"]
 
@@ -74,12 +81,13 @@ class SceneRenderer:
     Args:
         width: Pixels.
         height: Pixels.
+        is_textured: Whether all objects carry one and the same print; models are trained without.
 
     Raises:
         MissingExtraError: If MuJoCo is not installed.
     """
 
-    def __init__(self, width: int = 96, height: int = 64) -> None:
+    def __init__(self, width: int = 96, height: int = 64, *, is_textured: bool = False) -> None:
         # MuJoCo picks its OpenGL back end from the environment, once, at import.
         os.environ.setdefault("MUJOCO_GL", "osmesa")
         try:
@@ -87,8 +95,10 @@ class SceneRenderer:
         except ImportError as error:
             raise MissingExtraError.of("mujoco", "train") from error
         self._mujoco = mujoco
-        self.width, self.height = width, height
-        self._model = mujoco.MjModel.from_xml_string(build_mjcf())
+        self.width, self.height, self.is_textured = width, height, is_textured
+        assets = {TEXTURE_FILE: draw_print()} if is_textured else None
+        xml = build_mjcf(is_textured=is_textured)
+        self._model = mujoco.MjModel.from_xml_string(xml, assets)
         self._data = mujoco.MjData(self._model)
         self._renderer = mujoco.Renderer(self._model, height=height, width=width)
         self._geom_names = [self._model.geom(i).name for i in range(self._model.ngeom)]
@@ -180,6 +190,8 @@ class SceneRenderer:
                 slot = int(name.split("_")[1])
                 used = slot < len(scene.objects)
                 color = COLORS[scene.objects[slot].color] if used else (1.0, 1.0, 1.0)
+                if self.is_textured:
+                    color = tuple(max(c, MIN_PRINT_RGB) for c in color)
             else:
                 color = fixed.get(name, shirt if name in sleeve else skin)
             self._model.geom_rgba[geom] = (*color, 1.0)
@@ -225,7 +237,7 @@ class SceneRenderer:
             for kind in KINDS:
                 used = slot < len(scene.objects) and scene.objects[slot].kind == kind
                 position = motion.objects_world_m[t, slot] if used else HIDDEN_M
-                half_yaw = scene.objects[slot].yaw_rad / 2 if used else 0.0
+                half_yaw = motion.objects_yaw_rad[t, slot] / 2 if used else 0.0
                 quat = np.array([math.cos(half_yaw), 0.0, 0.0, math.sin(half_yaw)])
                 self._put(object_body(slot, kind), position, quat)
         if not scene.has_actor:

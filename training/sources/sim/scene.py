@@ -84,6 +84,7 @@ class Scene:
         contact_frame: First frame in which the hand holds the target.
         lift_height_m: How far the target is lifted.
         has_actor: False draws the room without a person (for detector negatives).
+        lift_yaw_rad: How far the target is turned about the world's z while it is lifted.
     """
 
     seed: int
@@ -103,6 +104,7 @@ class Scene:
     contact_frame: int
     lift_height_m: float
     has_actor: bool = True
+    lift_yaw_rad: float = 0.0
 
     @property
     def has_look_alikes(self) -> bool:
