@@ -13,6 +13,7 @@ from tavid_ros.worker_job import WorkerState
 from tavid_ros.worker_process import WorkerProcess
 
 __all__ = [
+    "describe_callbacks",
     "describe_inputs",
     "describe_last_plan",
     "describe_target",
@@ -107,6 +108,21 @@ def describe_last_plan(last_plan: LastPlan | None) -> DiagnosticStatus:
         "message": last_plan.message,
     }
     return _make_status("last_plan", level, last_plan.code.name, values)
+
+
+def describe_callbacks(num_failures: Mapping[str, int]) -> DiagnosticStatus:
+    """Tell which callbacks of the node failed.
+
+    Args:
+        num_failures: Since the start, by callback.
+
+    Returns:
+        ERROR if any did: that is a defect of the node, and its log has the traceback.
+    """
+    if not any(num_failures.values()):
+        return _make_status("callbacks", DiagnosticStatus.OK, "fine", {})
+    values = {f"{name} failed": count for name, count in sorted(num_failures.items())}
+    return _make_status("callbacks", DiagnosticStatus.ERROR, "failures, see the log", values)
 
 
 def describe_target(state: str, values: Mapping[str, object]) -> DiagnosticStatus:

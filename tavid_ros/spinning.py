@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-import traceback
 
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
+
+from tavid_ros.callback_guard import CallbackGuard
 
 __all__ = ["BackgroundExecutor"]
 
@@ -22,11 +23,12 @@ class BackgroundExecutor:
     Args:
         nodes: Nodes of one context.
         num_threads: For their callbacks.
+        guard: Logs and counts; None = one of its own.
     """
 
-    def __init__(self, *nodes: Node, num_threads: int) -> None:
+    def __init__(self, *nodes: Node, num_threads: int, guard: CallbackGuard | None = None) -> None:
         self._executor = MultiThreadedExecutor(num_threads, context=nodes[0].context)
-        self._logger = nodes[0].get_logger()
+        self._guard = guard or CallbackGuard(nodes[0].get_logger())
         self._nodes = nodes
         for node in nodes:
             self._executor.add_node(node)
@@ -47,6 +49,6 @@ class BackgroundExecutor:
         while not self._stopping.is_set() and context.ok():
             try:
                 self._executor.spin()
-            except Exception:  # noqa: BLE001 - edge of the process: a node outlives a bad callback
+            except Exception as error:  # noqa: BLE001 - edge of the process, as in CallbackGuard
                 if not self._stopping.is_set() and context.ok():
-                    self._logger.error(f"a callback failed:\n{traceback.format_exc()}")
+                    self._guard.note("a callback", error)

@@ -70,7 +70,9 @@ class Graph:
         }
         overrides = [Parameter(name, value=value) for name, value in (values | parameters).items()]
         self.planner = PlannerNode(context=self.context, parameter_overrides=overrides)
-        self.planner_executor = BackgroundExecutor(self.planner, num_threads=6)
+        self.planner_executor = BackgroundExecutor(
+            self.planner, num_threads=6, guard=self.planner.guard
+        )
         if is_active:
             assert self.planner.trigger_configure() == TransitionCallbackReturn.SUCCESS
             assert self.planner.trigger_activate() == TransitionCallbackReturn.SUCCESS

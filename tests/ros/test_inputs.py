@@ -12,7 +12,6 @@ from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode, InputError
 from tavid_ros import conversions
-from tavid_ros.goal_gate import GoalGate
 from tavid_ros.inputs import LatestInputs, StaleInputError
 from tavid_ros.parameters import PlannerParameters
 from tests.ros.messages import make_request
@@ -181,48 +180,3 @@ def test_remembered_images_are_bounded(inputs):
     assert sum(len(image.message.data) for image in inputs._images) <= 64 * 1024 * 1024
     inputs.clear()
     assert inputs.ages_sec() == {}
-
-
-def test_gate_admits_one_at_a_time():
-    clock = FakeClock()
-    gate = GoalGate(clock)
-    assert "NOT_READY" in gate.enter()
-    gate.open()
-    assert gate.enter() is None
-    assert "BUSY" in gate.enter()
-    gate.hold(b"1")
-    clock.now_sec += 100.0
-    assert "BUSY" in gate.enter()
-    assert gate.last_refusal == gate.enter()
-    gate.leave(b"another")
-    assert "BUSY" in gate.enter()
-    gate.leave(b"1")
-    assert gate.enter() is None
-    gate.close("it is closed.")
-    assert gate.enter() == "NOT_READY: it is closed."
-
-
-def test_place_of_a_goal_that_never_runs_is_free_again():
-    clock = FakeClock()
-    gate = GoalGate(clock)
-    gate.open()
-    assert gate.enter() is None
-    clock.now_sec += 1.0
-    assert "BUSY" in gate.enter()
-    clock.now_sec += 1.5
-    assert gate.enter() is None
-
-
-def test_two_goals_that_came_in_on_a_starved_machine_leave_one_by_one():
-    clock = FakeClock()
-    gate = GoalGate(clock)
-    gate.open()
-    assert gate.enter() is None
-    clock.now_sec += 2.5
-    assert gate.enter() is None
-    gate.hold(b"1")
-    gate.hold(b"2")
-    gate.leave(b"1")
-    assert "BUSY" in gate.enter()
-    gate.leave(b"2")
-    assert gate.enter() is None
