@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
 from nav_msgs.msg import Path
 from rclpy.callback_groups import CallbackGroup
@@ -10,14 +12,19 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.timer import Timer
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 from visualization_msgs.msg import MarkerArray
 
-from tavid_core.types import InteractionPlan, Rollout
+from tavid_core.types import InteractionPlan, PlanRequest, PointTrack
 from tavid_core.visualize import draw_overlay
 from tavid_ros import conversions
+from tavid_ros.frame_player import FramePlayer
+from tavid_ros.output_frame import OutputFrame
+from tavid_ros.parameters import PlannerParameters, read
+from tavid_ros.tf_topics import TransformListener, TransformSender
+from tavid_ros.transform_tree import TransformTree
 
 __all__ = ["LATCHED_QOS", "PlanPublishers"]
 
@@ -27,113 +34,197 @@ LATCHED_QOS = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE,
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
+_HAND_NAMES = ("left_hand", "right_hand")
 
 
 class PlanPublishers:
-    """Publishes plans and plays their frames.
+    """Publishes plans, plays their frames, and withdraws them when they are too old to follow.
 
-    Frames are played once at the rollout's rate after the plan, each with the header of the
-    conditioning image; they are only encoded while somebody listens.
+    Latched topics keep the last plan for whoever starts later. After `plan_lifetime_sec`, and when
+    the node is deactivated, they are emptied: a robot must not follow a plan for a scene of
+    minutes ago.
 
     Args:
-        node: Owner of the topics.
-        callback_group: For the timer that plays frames.
-        jpeg_quality: Of ~/frames/compressed.
+        node: Owner of the topics, with the parameters of the planner.
+        callback_group: For the timer that withdraws.
+
+    Raises:
+        MissingExtraError: If a parameter asks for transforms and tf2_msgs is not installed.
     """
 
-    def __init__(
-        self, node: LifecycleNode, callback_group: CallbackGroup, jpeg_quality: int
-    ) -> None:
+    def __init__(self, node: LifecycleNode, callback_group: CallbackGroup) -> None:
+        parameters = read(node, PlannerParameters)
         self._node = node
         self._callback_group = callback_group
-        self._jpeg_quality = jpeg_quality
+        tree = TransformTree()
+        self.output_frame = OutputFrame(parameters.target_frame, tree)
+        self._listener = TransformListener(node, tree) if parameters.target_frame else None
+        self._sender = TransformSender(node) if parameters.publish_tf else None
         make = node.create_lifecycle_publisher
         self._plan = make(MultiDOFJointTrajectory, "~/plan", LATCHED_QOS)
         self._markers = make(MarkerArray, "~/markers", LATCHED_QOS)
-        self._hand_path = make(Path, "~/hand_path", LATCHED_QOS)
-        self._target_path = make(Path, "~/target_path", LATCHED_QOS)
+        self._paths = {
+            name: make(Path, f"~/{name}_path", LATCHED_QOS)
+            for name in ("hand", *_HAND_NAMES, conversions.TARGET_NAME)
+        }
         self._overlay = make(Image, "~/overlay", LATCHED_QOS)
-        self._frames = make(Image, "~/frames", 1)
-        self._compressed = make(CompressedImage, "~/frames/compressed", 1)
+        self._player = FramePlayer(node, parameters.jpeg_quality)
         self._lock = threading.Lock()
-        self._timer: Timer | None = None
-        self._playing: tuple[Rollout, Header] | None = None
-        self._next_frame = 0
-        # Steady, because a simulated clock may stand still while somebody looks.
+        self._expiry_timer: Timer | None = None
+        self._expiry_sec: float | None = None
+        self._shown_header: Header | None = None
+        # Steady, because a simulated clock may stand still while a robot moves.
         self._clock = Clock(clock_type=ClockType.STEADY_TIME)
 
-    def publish(self, plan: InteractionPlan, *, is_executable: bool) -> None:
+    @property
+    def is_plan_shown(self) -> bool:
+        """Whether the latched topics hold a plan."""
+        return self._shown_header is not None
+
+    @property
+    def remaining_sec(self) -> float | None:
+        """Time until the plan is withdrawn; None if there is no plan or it stays."""
+        expiry_sec = self._expiry_sec
+        return None if expiry_sec is None else max(0.0, expiry_sec - time.monotonic())
+
+    def prepare(self, request: PlanRequest) -> None:
+        """Find the way into `target_frame` before minutes of planning, not after them.
+
+        Args:
+            request: The question of a goal that begins.
+
+        Raises:
+            MissingTransformError: If there is none; the goal must not be planned.
+        """
+        tolerance_sec = read(self._node, PlannerParameters).transform_tolerance_sec
+        self.output_frame.prepare(request, tolerance_sec)
+
+    def publish(self, plan: InteractionPlan, *, is_executable: bool) -> MultiDOFJointTrajectory:
         """Publish a plan on every topic.
 
         Args:
             plan: The answer.
-            is_executable: False empties ~/plan, ~/hand_path and ~/target_path, which robots
-                follow: they are latched, and the plan before is not for this image. What people
-                look at is published either way.
+            is_executable: False empties ~/plan and the paths, which robots follow: they are
+                latched, and the plan before is not for this image. What people look at is
+                published either way.
+
+        Returns:
+            The motion in the frame of ~/plan.
+
+        Raises:
+            MissingTransformError: If there is no way into `target_frame`.
         """
-        header = conversions.header_from_stamp(plan.request.stamp_ns, plan.request.frame_id)
-        motion = plan.motion
-        if is_executable:
-            hand = conversions.choose_hand(motion)
-            self._hand_path.publish(conversions.path_from_track(hand, header))
-            self._target_path.publish(conversions.path_from_track(motion.target, header))
-            self._plan.publish(conversions.trajectory_from_motion(motion, plan.rollout.fps, header))
-        else:
-            self._hand_path.publish(Path(header=header))
-            self._target_path.publish(Path(header=header))
-            self._plan.publish(MultiDOFJointTrajectory(header=header))
-        self._markers.publish(conversions.markers_from_motion(motion, header))
-        overlay = draw_overlay(
-            plan.request.image, plan.request.target_mask, plan.rollout.attention_map
+        parameters = read(self._node, PlannerParameters)
+        request, motion = plan.request, plan.motion
+        frame_id, target_from_camera = self.output_frame.find(
+            request, parameters.transform_tolerance_sec
         )
+        header = conversions.header_from_stamp(request.stamp_ns, request.frame_id)
+        trajectory = conversions.trajectory_from_motion(motion, plan.rollout.fps, header)
+        markers = conversions.markers_from_plan(plan, header, parameters.plan_lifetime_sec)
+        paths = {
+            name: conversions.path_from_track(track, header)
+            for name, track in _choose_tracks(plan).items()
+        }
+        if frame_id != request.frame_id:
+            for message in (trajectory, markers, *paths.values()):
+                conversions.change_frame(message, frame_id, target_from_camera)
+        if is_executable:
+            self._plan.publish(trajectory)
+            for name, path in paths.items():
+                self._paths[name].publish(path)
+        else:
+            self._publish_nothing_to_follow(trajectory.header)
+        self._markers.publish(markers)
+        overlay = draw_overlay(request.image, request.target_mask, plan.rollout.attention_map)
         self._overlay.publish(conversions.message_from_image(overlay, header))
-        self._play(plan.rollout, header)
+        self._start_lifetime(trajectory.header, parameters.plan_lifetime_sec)
+        self._player.play(
+            plan.rollout,
+            header,
+            rate=parameters.playback_rate,
+            is_loop=parameters.playback_loop,
+            on_frame=self._make_sender(plan),
+        )
+        return trajectory
 
     def stop(self) -> None:
-        """Stop playing frames."""
-        with self._lock:
-            timer, self._timer, self._playing = self._timer, None, None
-        if timer is not None:
-            self._node.destroy_timer(timer)
+        """Stop playing, and withdraw the plan: nobody vouches for it any more."""
+        self._player.stop()
+        self._withdraw()
 
     def destroy(self) -> None:
         """Take the topics away."""
         self.stop()
-        for publisher in (
-            self._plan,
-            self._markers,
-            self._hand_path,
-            self._target_path,
-            self._overlay,
-            self._frames,
-            self._compressed,
-        ):
+        self._player.destroy()
+        for publisher in (self._plan, self._markers, *self._paths.values(), self._overlay):
             self._node.destroy_lifecycle_publisher(publisher)
+        for topics in (self._listener, self._sender):
+            if topics is not None:
+                topics.destroy()
 
-    def _play(self, rollout: Rollout, header: Header) -> None:
-        self.stop()
+    def _make_sender(self, plan: InteractionPlan) -> Callable[[int], None] | None:
+        sender = self._sender
+        if sender is None:
+            return None
+        prefix = self._node.get_fully_qualified_name().lstrip("/")
+
+        def send(frame: int) -> None:
+            # Of now: frames of the past would be dropped by every listener, so would the future's.
+            stamp = self._node.get_clock().now().to_msg()
+            header = Header(stamp=stamp, frame_id=plan.request.frame_id)
+            sender.send(conversions.transforms_from_motion(plan.motion, frame, header, prefix))
+
+        return send
+
+    def _publish_nothing_to_follow(self, header: Header) -> None:
+        self._plan.publish(MultiDOFJointTrajectory(header=header))
+        for publisher in self._paths.values():
+            publisher.publish(Path(header=header))
+
+    def _start_lifetime(self, header: Header, lifetime_sec: float) -> None:
+        self._stop_lifetime()
         with self._lock:
-            self._playing, self._next_frame = (rollout, header), 0
-            self._timer = self._node.create_timer(
-                1.0 / rollout.fps,
-                self._play_next,
+            self._shown_header = header
+            if not lifetime_sec:
+                return
+            self._expiry_sec = time.monotonic() + lifetime_sec
+            self._expiry_timer = self._node.create_timer(
+                lifetime_sec,
+                self._expire,
                 callback_group=self._callback_group,
                 clock=self._clock,
             )
 
-    def _play_next(self) -> None:
+    def _stop_lifetime(self) -> Header | None:
         with self._lock:
-            if self._playing is None or self._timer is None:
-                return
-            (rollout, header), index = self._playing, self._next_frame
-            self._next_frame += 1
-            if self._next_frame >= len(rollout.frames):
-                self._timer.cancel()
-                self._playing = None
-        frame = rollout.frames[index]
-        if self._frames.get_subscription_count():
-            self._frames.publish(conversions.message_from_image(frame, header))
-        if self._compressed.get_subscription_count():
-            self._compressed.publish(
-                conversions.compressed_from_image(frame, header, self._jpeg_quality)
-            )
+            timer, self._expiry_timer, self._expiry_sec = self._expiry_timer, None, None
+            header, self._shown_header = self._shown_header, None
+        if timer is not None:
+            self._node.destroy_timer(timer)
+        return header
+
+    def _expire(self) -> None:
+        expiry_sec = self._expiry_sec
+        # The timer of a plan that was just replaced may still fire once.
+        if expiry_sec is None or time.monotonic() < expiry_sec:
+            return
+        self._node.get_logger().info("the last plan is too old to be followed and was withdrawn")
+        self.stop()
+
+    def _withdraw(self) -> None:
+        header = self._stop_lifetime()
+        if header is not None:
+            self._publish_nothing_to_follow(header)
+            self._markers.publish(conversions.delete_markers(header))
+
+
+def _choose_tracks(plan: InteractionPlan) -> dict[str, PointTrack | None]:
+    """Name the track of each path topic; None gives an empty path."""
+    motion = plan.motion
+    hands = {track.name: track for track in motion.hands}
+    return {
+        "hand": conversions.choose_hand(motion),
+        **{name: hands.get(name) for name in _HAND_NAMES},
+        conversions.TARGET_NAME: motion.target,
+    }

@@ -9,6 +9,12 @@ from tavid_ros.conversions.cameras import (
     intrinsics_from_message,
     message_from_intrinsics,
 )
+from tavid_ros.conversions.frames import (
+    change_frame,
+    message_from_transform,
+    transform_from_message,
+    transforms_from_motion,
+)
 from tavid_ros.conversions.goals import (
     GoalNumbers,
     clean_prompt,
@@ -32,7 +38,7 @@ from tavid_ros.conversions.images import (
     message_from_image,
     message_from_mask,
 )
-from tavid_ros.conversions.markers import markers_from_motion
+from tavid_ros.conversions.markers import delete_markers, markers_from_plan
 from tavid_ros.conversions.motions import (
     TARGET_NAME,
     choose_hand,
@@ -49,12 +55,14 @@ from tavid_ros.conversions.times import (
 __all__ = [
     "TARGET_NAME",
     "GoalNumbers",
+    "change_frame",
     "check_depth_message",
     "check_image_message",
     "check_mask_message",
     "choose_hand",
     "clean_prompt",
     "compressed_from_image",
+    "delete_markers",
     "depth_from_message",
     "duration_from_seconds",
     "feedback_from_progress",
@@ -66,16 +74,19 @@ __all__ = [
     "intrinsics_from_message",
     "is_empty_image",
     "make_result",
-    "markers_from_motion",
+    "markers_from_plan",
     "mask_from_message",
     "message_from_depth",
     "message_from_image",
     "message_from_intrinsics",
     "message_from_mask",
+    "message_from_transform",
     "nanoseconds_from_time",
     "numbers_from_goal",
     "path_from_track",
     "progress_from_feedback",
     "seconds_from_duration",
     "trajectory_from_motion",
+    "transform_from_message",
+    "transforms_from_motion",
 ]

@@ -22,7 +22,14 @@ from tavid_core.errors import InputError
 from tavid_core.types import InteractionMotion, PointTrack
 from tavid_ros.conversions.times import duration_from_seconds
 
-__all__ = ["TARGET_NAME", "choose_hand", "hold_lost", "path_from_track", "trajectory_from_motion"]
+__all__ = [
+    "TARGET_NAME",
+    "choose_hand",
+    "hold_lost",
+    "hold_rotations",
+    "path_from_track",
+    "trajectory_from_motion",
+]
 
 TARGET_NAME = "target"
 
@@ -44,6 +51,23 @@ def hold_lost(values: NDArray[np.float32]) -> NDArray[np.float64] | None:
     return values[last_known].astype(np.float64)
 
 
+def hold_rotations(motion: InteractionMotion, track: PointTrack) -> NDArray[np.float64]:
+    """Give the rotation of a point in every frame.
+
+    Args:
+        motion: Any motion.
+        track: One of its tracks.
+
+    Returns:
+        Quaternions xyzw, float64 (T, 4), finite: lost ones held, identity where none was measured.
+    """
+    measured = track.quaternions_xyzw
+    if track is motion.target:
+        measured = motion.target_quaternions_xyzw
+    held = None if measured is None else hold_lost(measured)
+    return np.tile([0.0, 0.0, 0.0, 1.0], (motion.num_frames, 1)) if held is None else held
+
+
 def _ordered_tracks(motion: InteractionMotion) -> list[PointTrack]:
     return [*motion.body, *sorted(motion.hands, key=lambda track: track.name)]
 
@@ -54,8 +78,8 @@ def trajectory_from_motion(
     """Write a motion as a trajectory.
 
     joint_names are the body points, left_hand, right_hand and target, in this order, as far as
-    they were ever seen. Rotations of hands and body are not measured and are sent as identity; the
-    target's is `motion.target_quaternions_xyzw`. Velocities and accelerations stay empty.
+    they were ever seen. A rotation that nobody measured is sent as identity; the target's is
+    relative to frame 0. Velocities and accelerations stay empty.
 
     Args:
         motion: Metres, camera frame.
@@ -71,16 +95,13 @@ def trajectory_from_motion(
     if not (np.isfinite(fps) and fps > 0):
         raise InputError(f"fps must be positive, got {fps}. CogVideoX uses 8.")
     names, positions, quaternions = [], [], []
-    identity = np.tile([0.0, 0.0, 0.0, 1.0], (motion.num_frames, 1))
-    rotations = hold_lost(motion.target_quaternions_xyzw)
     for track in [*_ordered_tracks(motion), motion.target]:
         held = hold_lost(track.positions_camera_m)
         if held is None:
             continue
-        is_target = track is motion.target
-        names.append(TARGET_NAME if is_target else track.name)
+        names.append(TARGET_NAME if track is motion.target else track.name)
         positions.append(held)
-        quaternions.append(rotations if is_target and rotations is not None else identity)
+        quaternions.append(hold_rotations(motion, track))
     message = MultiDOFJointTrajectory(header=header, joint_names=names)
     for frame in range(motion.num_frames if names else 0):
         point = MultiDOFJointTrajectoryPoint(time_from_start=duration_from_seconds(frame / fps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from builtin_interfaces.msg import Time
 from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo
-from visualization_msgs.msg import Marker
 
 from tavid_core.errors import InputError, TavidError
 from tavid_core.types import CameraIntrinsics, Contact
@@ -62,9 +62,18 @@ def test_no_actor_leaves_the_target_alone():
 def test_nothing_seen_gives_an_empty_trajectory():
     motion = make_motion(hands=(), body=(), target=make_track("target", lost=range(9)))
     assert not conversions.trajectory_from_motion(motion, 8.0, HEADER).points
-    assert all(
-        m.ns in ("", "contact") for m in conversions.markers_from_motion(motion, HEADER).markers
-    )
+
+
+def test_measured_rotations_are_sent_and_lost_ones_held():
+    turned = np.tile(np.float32([0, 0, 1, 0]), (9, 1))
+    turned[4:] = np.nan
+    hand = dataclasses.replace(make_track("left_hand"), quaternions_xyzw=turned)
+    message = conversions.trajectory_from_motion(make_motion(hands=(hand,)), 8.0, HEADER)
+    names = list(message.joint_names)
+    for point in message.points:
+        rotation = point.transforms[names.index("left_hand")].rotation
+        assert (rotation.z, rotation.w) == (1.0, 0.0)
+        assert point.transforms[names.index("head")].rotation.w == 1.0
 
 
 def test_rate_must_be_positive():
@@ -92,28 +101,11 @@ def test_held_values_are_finite_and_keep_the_known_ones(known):
     np.testing.assert_array_equal(held[known], values[known])
 
 
-def test_markers_start_with_a_clean_slate_and_hold_finite_points():
-    motion = make_motion(hands=(make_track("right_hand", lost=(2,)), make_track("left_hand")))
-    markers = conversions.markers_from_motion(motion, HEADER).markers
-    assert markers[0].action == Marker.DELETEALL
-    namespaces = {marker.ns for marker in markers[1:]}
-    assert namespaces == {"hand_path", "target_path", "skeleton", "target", "contact", "text"}
-    assert all(marker.header == HEADER for marker in markers)
-    for marker in markers:
-        assert all(np.isfinite([p.x, p.y, p.z]).all() for p in marker.points)
-        assert len(marker.colors) in (0, len(marker.points))
-    strip = next(marker for marker in markers if marker.ns == "hand_path")
-    assert len(strip.points) == 8
-    assert strip.colors[0].a < strip.colors[-1].a
-    text = next(marker for marker in markers if marker.ns == "text").text
-    assert "right_hand touches target" in text
-
-
 def test_camera_info_round_trip():
     intrinsics = CameraIntrinsics(fx=600.0, fy=610.0, cx=319.5, cy=239.5, width=640, height=480)
     message = conversions.message_from_intrinsics(intrinsics, HEADER)
     assert conversions.intrinsics_from_message(message) == intrinsics
-    assert not conversions.has_distortion(message)
+    assert conversions.distortion_from_message(message) is None
 
 
 def test_region_of_interest_and_binning_are_applied():
