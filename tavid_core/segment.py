@@ -13,7 +13,7 @@ from tavid_core.segment_grabcut import GrabCutSegmenter
 from tavid_core.segment_prompt import Segmentation
 from tavid_core.segment_sam import MODEL_TYPES, SamSegmenter
 
-__all__ = ["SEGMENT_METHODS", "Segmentation", "Segmenter", "make_segmenter"]
+__all__ = ["SEGMENT_METHODS", "Segmentation", "Segmenter", "check_method", "make_segmenter"]
 
 SEGMENT_METHODS = ("auto", "sam", "grabcut")
 
@@ -57,12 +57,33 @@ def make_segmenter(
         MissingExtraError: If segment-anything is wanted but not installed.
         WeightsError: If the checkpoint is missing, damaged or of another model type.
     """
+    if check_method(method, checkpoint=checkpoint, model_type=model_type) == "grabcut":
+        return GrabCutSegmenter()
+    return SamSegmenter(checkpoint, model_type=model_type, device=device)
+
+
+def check_method(
+    method: str = "auto", *, checkpoint: str | Path = "", model_type: str = "vit_b"
+) -> str:
+    """Tell what settings choose, without loading it.
+
+    Args:
+        method: "sam", "grabcut" or "auto", see `make_segmenter`.
+        checkpoint: Weights of segment-anything.
+        model_type: Of the checkpoint.
+
+    Returns:
+        "sam" or "grabcut".
+
+    Raises:
+        ConfigError: If a setting is not possible, or "sam" has no checkpoint.
+    """
     if method not in SEGMENT_METHODS:
         raise ConfigError(
             f"method must be one of {', '.join(SEGMENT_METHODS)}, got {method!r}. Try auto."
         )
     if method == "grabcut" or (method == "auto" and not str(checkpoint)):
-        return GrabCutSegmenter()
+        return "grabcut"
     if model_type not in MODEL_TYPES:
         raise ConfigError(
             f"model_type must be one of {', '.join(MODEL_TYPES)}, got {model_type!r}. "
@@ -73,4 +94,4 @@ def make_segmenter(
             "checkpoint must name segment-anything's weights for method 'sam', got none. "
             "Download one, or use method 'grabcut'."
         )
-    return SamSegmenter(checkpoint, model_type=model_type, device=device)
+    return "sam"

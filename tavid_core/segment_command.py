@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from tavid_core.errors import InputError
 from tavid_core.files import read_image
-from tavid_core.segment import SEGMENT_METHODS, make_segmenter
+from tavid_core.segment import SEGMENT_METHODS, Segmentation, Segmenter, make_segmenter
+from tavid_core.segment_detect import make_detector
+from tavid_core.segment_label import segment_label
 from tavid_core.segment_sam import MODEL_TYPES
 from tavid_core.visualize import draw_overlay
 
@@ -21,7 +23,10 @@ EXAMPLE = """\
 example:
   tavid segment --image kitchen.png --point 350 380 --out mug.png --overlay look.png
   Look at look.png. Too much marked? Add --not-point X Y there, or draw --box X0 Y0 X1 Y1.
-  Too little? Add another --point X Y. Then:
+  Too little? Add another --point X Y. Or name it, with a detector in a folder:
+  hf download google/owlvit-base-patch32 --local-dir models/owlvit
+  tavid segment --image kitchen.png --label "red mug" --detector models/owlvit --out mug.png
+  Then:
   tavid plan --image kitchen.png --mask mug.png --prompt "..." --out plans/mug
 """
 
@@ -34,7 +39,7 @@ def add_segment_command(commands: argparse._SubParsersAction[argparse.ArgumentPa
     """
     parser = commands.add_parser(
         "segment",
-        help="make a mask from a click or a box",
+        help="make a mask from a click, a box or a label",
         description="Mark the object under a click. Pixels are counted from the upper left corner, "
         "column first; any picture viewer shows them.",
         epilog=EXAMPLE,
@@ -52,6 +57,7 @@ def add_segment_command(commands: argparse._SubParsersAction[argparse.ArgumentPa
         metavar=("X0", "Y0", "X1", "Y1"),
         help="a box around the target, instead of a point or with one",
     )
+    add("--label", default="", metavar="WORDS", help="what to look for, instead of a point or box")
     add(
         "--out",
         type=Path,
@@ -70,7 +76,13 @@ def add_segment_command(commands: argparse._SubParsersAction[argparse.ArgumentPa
     )
     add("--checkpoint", default="", metavar="FILE", help="weights of segment-anything, .pth")
     add("--model-type", default="vit_b", choices=MODEL_TYPES, help="of the checkpoint [vit_b]")
-    add("--device", default="cpu", metavar="NAME", help="for sam: cpu, cuda, cuda:1, ... [cpu]")
+    add(
+        "--detector",
+        default="",
+        metavar="FOLDER",
+        help="finds a --label: folder of OWL-ViT, OWLv2 or Grounding DINO, or its name on the Hub",
+    )
+    add("--device", default="cpu", metavar="NAME", help="for the models: cpu, cuda, ... [cpu]")
 
 
 def run_segment_command(options: argparse.Namespace) -> str:
@@ -98,17 +110,26 @@ def run_segment_command(options: argparse.Namespace) -> str:
         device=options.device,
     )
     segmenter.set_image(image)
-    points = [*options.point, *options.not_point]
-    labels = [1] * len(options.point) + [0] * len(options.not_point)
-    found = segmenter.segment(points, labels, options.box)
+    found = _mark(segmenter, image, options)
     _write_png(options.out, found.mask.astype(np.uint8) * 255)
     if options.overlay is not None:
         _write_png(options.overlay, draw_overlay(image, found.mask)[..., ::-1])
-    share = 100 * found.mask.mean()
-    return (
-        f"{int(found.mask.sum())} pixels ({share:.1f} %) marked by {found.method}, score "
-        f"{found.score:.2f}; mask in {options.out}"
-    )
+    return f"{found.describe()}; mask in {options.out}"
+
+
+def _mark(
+    segmenter: Segmenter, image: NDArray[np.uint8], options: argparse.Namespace
+) -> Segmentation:
+    points = [*options.point, *options.not_point]
+    if options.label and (points or options.box):
+        raise InputError(
+            f"label must come without points and box, got {options.label!r} with one. Drop one."
+        )
+    if options.label:
+        detector = make_detector(options.detector, device=options.device)
+        return segment_label(segmenter, detector, image, options.label)
+    labels = [1] * len(options.point) + [0] * len(options.not_point)
+    return segmenter.segment(points, labels, options.box)
 
 
 def _check_output(path: Path, image_path: Path, name: str) -> None:

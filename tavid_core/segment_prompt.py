@@ -24,12 +24,27 @@ class Segmentation:
         mask: The target, bool (H, W), neither empty nor all marked.
         score: 0..1. Of "sam" its own estimate of the overlap with the truth, of "grabcut" the
             share of the outline that lies on visible edges; the two do not compare.
-        method: "sam" or "grabcut".
+        method: "sam" or "grabcut"; for a label with the detector before it, "owlvit+grabcut".
+        note: What else is worth telling, or "".
     """
 
     mask: NDArray[np.bool_]
     score: float
     method: str
+    note: str = ""
+
+    def describe(self) -> str:
+        """Say in one line what was marked, by which method, and how sure it is.
+
+        Returns:
+            A sentence without a full stop.
+        """
+        num_pixels = int(self.mask.sum())
+        line = (
+            f"{num_pixels} pixels ({100 * num_pixels / self.mask.size:.1f} %) marked by "
+            f"{self.method}, score {self.score:.2f}"
+        )
+        return f"{line}; {self.note}" if self.note else line
 
 
 @dataclasses.dataclass(frozen=True)
