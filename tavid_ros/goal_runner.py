@@ -17,6 +17,7 @@ from tavid_ros import conversions
 from tavid_ros.goal_feedback import GoalFeedback
 from tavid_ros.goal_gate import GoalGate, GoalTicket
 from tavid_ros.goal_outcome import GoalOutcome, judge_answer
+from tavid_ros.goal_statistics import GoalStatistics
 from tavid_ros.goal_watch import GoalWatch
 from tavid_ros.inputs import LatestInputs
 from tavid_ros.keep_alive import KeepAlive
@@ -70,6 +71,9 @@ class GoalRunner:
         gate: Whose turn it is.
         output_dir: Where plans are saved.
         logger: Of the node.
+
+    Attributes:
+        statistics: How goals ended.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class GoalRunner:
         self._logger = logger
         self._interrupt: GoalOutcome | None = None
         self._last_plan: LastPlan | None = None
+        self.statistics = GoalStatistics()
 
     @property
     def last_plan(self) -> LastPlan | None:
@@ -148,8 +153,10 @@ class GoalRunner:
                 time.sleep(POLL_SEC)
             # Not before its turn: "the latest image" of a goal that waited is that of now.
             request = self._inputs.make_request(goal_handle.request, parameters)
+            self._publishers.prepare(request)
             wait = PlanWait(self._worker, watch, feedback, parameters.cancel_grace_sec)
-            return wait.wait(request, self._choose_folder(goal_handle, parameters))
+            provenance = {"goal_id": bytes(goal_handle.goal_id.uuid).hex()}
+            return wait.wait(request, self._choose_folder(goal_handle, parameters), provenance)
         except TavidError as error:
             return GoalOutcome(error.code, str(error))
         except Exception as error:  # noqa: BLE001 - edge of the goal's thread: its client is told
@@ -187,6 +194,7 @@ class GoalRunner:
                 uri = result.plan_uri
                 result = conversions.make_result(outcome.code, outcome.message, duration_sec)
                 result.plan_uri = uri
+        self.statistics.add(outcome.code, duration_sec)
         self._last_plan = LastPlan(
             code=outcome.code,
             message=outcome.message,
@@ -209,13 +217,15 @@ class GoalRunner:
         # First, so that a plan that cannot be sent can still be found.
         result.plan_uri = uri = _make_uri(outcome.answer.folder)
         conversions.fill_result(result, plan, uri, return_frames=return_frames)
-        self._publishers.publish(plan, is_executable=outcome.code is ErrorCode.NONE)
+        # In the frame of ~/plan, which may be another one than the image's.
+        is_executable = outcome.code is ErrorCode.NONE
+        result.motion = self._publishers.publish(plan, is_executable=is_executable)
 
     def _log(
         self, goal_handle: ServerGoalHandle, outcome: GoalOutcome, duration_sec: float
     ) -> None:
         name = bytes(goal_handle.goal_id.uuid).hex()[:8]
-        if outcome.code in (ErrorCode.NONE, ErrorCode.CANCELED):
+        if outcome.code in (ErrorCode.NONE, ErrorCode.CANCELED, ErrorCode.SUPERSEDED):
             self._logger.info(f"goal {name}: {outcome.code.name} after {duration_sec:.2f} s")
             if outcome.answer is not None and outcome.answer.save_error:
                 self._logger.error(f"goal {name}: {outcome.answer.save_error}")

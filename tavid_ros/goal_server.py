@@ -9,6 +9,7 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from std_msgs.msg import String
 from tavid.action import PlanInteraction
 
@@ -22,6 +23,8 @@ from tavid_ros.services import TriggerServices
 __all__ = ["ACTION_NAME", "GoalServer"]
 
 ACTION_NAME = "plan_interaction"
+# ROS's own depth of 10 loses the eleventh of a flood of goals, and its client waits for nothing.
+_REQUEST_QOS = QoSProfile(depth=100)
 
 
 class GoalServer:
@@ -68,6 +71,9 @@ class GoalServer:
             handle_accepted_callback=guard.wrap("the accepted callback", self._accept),
             # A refused cancel makes rclpy answer others wrongly, and nobody should be refused one.
             cancel_callback=lambda _: CancelResponse.ACCEPT,
+            goal_service_qos_profile=_REQUEST_QOS,
+            cancel_service_qos_profile=_REQUEST_QOS,
+            result_service_qos_profile=_REQUEST_QOS,
             result_timeout=read_parameters().result_timeout_sec,
         )
         self._services = TriggerServices(
