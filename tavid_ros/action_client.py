@@ -7,6 +7,7 @@ from typing import Any
 
 from rclpy.action import ActionClient
 from rclpy.task import Future
+from unique_identifier_msgs.msg import UUID
 
 __all__ = ["SafeActionClient"]
 
@@ -28,6 +29,30 @@ class SafeActionClient(ActionClient):
         """Send a goal, see `ActionClient.send_goal_async`."""
         with self._request_lock:
             return super().send_goal_async(*args, **kwargs)
+
+    def forget(self, goal_id: UUID, *, keep_answer: bool = False) -> None:
+        """Forget a goal, also one that never got an answer or a result.
+
+        rclpy keeps the feedback callback of a goal that was rejected, and every request that a
+        planner died over.
+
+        Args:
+            goal_id: As it was sent.
+            keep_answer: Whether an answer to the goal itself may still come and is wanted.
+        """
+        key = bytes(goal_id.uuid)
+        with self._request_lock:
+            self._feedback_callbacks.pop(key, None)
+            self._goal_handles.pop(key, None)
+            kinds = [(self._result_sequence_number_to_goal_id, self._pending_result_requests)]
+            if not keep_answer:
+                kinds.append((self._goal_sequence_number_to_goal_id, self._pending_goal_requests))
+            for names, futures in kinds:
+                for number in [n for n, name in names.items() if bytes(name.uuid) == key]:
+                    del names[number]
+                    future = futures.pop(number, None)
+                    if future is not None:
+                        self.remove_future(future)
 
     def _cancel_goal_async(self, *args: Any, **kwargs: Any) -> Future:
         with self._request_lock:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from tavid_core.errors import ErrorCode, TavidError
+from action_msgs.msg import GoalStatus
+from tavid.action import PlanInteraction
+
+from tavid_core.errors import CanceledError, ErrorCode, TavidError
 
 __all__ = [
     "SAVING_IS_OFF",
@@ -14,6 +17,7 @@ __all__ = [
     "PlanTimeoutError",
     "PlanUnreachableError",
     "ServerLostError",
+    "check_response",
     "check_saved",
     "path_from_uri",
 ]
@@ -22,9 +26,19 @@ SAVING_IS_OFF = "the planner's save_plans is off"
 
 
 class PlanRejectedError(TavidError):
-    """The planner did not take the goal; ROS carries no reason, its log does."""
+    """The planner did not take the goal.
 
-    code = ErrorCode.BUSY
+    Args:
+        refusal: What the planner said on `~/refusal`, "CODE: reason"; "" if that did not arrive.
+    """
+
+    def __init__(self, refusal: str) -> None:
+        reason = refusal or (
+            "the planner is busy or not active. Wait for the other goal, or cancel it; the "
+            "planner's log names the reason."
+        )
+        super().__init__(f"goal must be accepted, got a rejection: {reason}")
+        self.code = ErrorCode.__members__.get(refusal.partition(":")[0], ErrorCode.BUSY)
 
 
 class PlanTimeoutError(TavidError, TimeoutError):
@@ -59,6 +73,41 @@ class PlanFailedError(TavidError):
         super().__init__(f"{code.name}: {message}")
         self.code = code
         self.plan_uri = plan_uri
+
+
+def check_response(
+    response: PlanInteraction.Impl.GetResultService.Response, *, late_after_sec: float | None
+) -> PlanInteraction.Result:
+    """Turn the end of a goal into its result or an exception.
+
+    Args:
+        response: Of the action's result service.
+        late_after_sec: The time allowed, if the client canceled because it had passed.
+
+    Returns:
+        The result; its error_code is NONE.
+
+    Raises:
+        CanceledError: If the goal was canceled in time.
+        PlanTimeoutError: If it was canceled because the time had passed.
+        PlanFailedError: If the planner failed; carries its code.
+        ServerLostError: If the planner does not know the goal.
+    """
+    result = response.result
+    if response.status == GoalStatus.STATUS_SUCCEEDED:
+        return result
+    if response.status == GoalStatus.STATUS_CANCELED and late_after_sec is not None:
+        raise PlanTimeoutError(
+            f"a plan must be ready within {late_after_sec:g} s, got none. The goal was canceled; "
+            "allow more time or ask for fewer steps."
+        )
+    if response.status == GoalStatus.STATUS_CANCELED:
+        raise CanceledError("plan must not go on, got a cancel. Ask again.")
+    if response.status == GoalStatus.STATUS_UNKNOWN:
+        raise ServerLostError("the planner must know the goal, got an unknown one. Ask again.")
+    known = {int(code) for code in ErrorCode}
+    code = ErrorCode(result.error_code) if result.error_code in known else ErrorCode.UNKNOWN
+    raise PlanFailedError(result.error_msg, code, result.plan_uri)
 
 
 def check_saved(plan_uri: str, error_msg: str) -> None:

@@ -33,32 +33,32 @@ class Heartbeat:
         )
         self._last_beat = 0
         self._last_beat_sec: float | None = None
+        self._publishers: set[bytes] = set()
         self._num_restarts = 0
 
     @property
     def is_heard(self) -> bool:
-        """Whether there was a beat since the start or the last `forget_old`."""
-        return self._last_beat_sec is not None
+        """Whether a planner beats now."""
+        heard_sec = self._last_beat_sec
+        return heard_sec is not None and time.monotonic() - heard_sec <= _LOST_AFTER_SEC
+
+    @property
+    def num_restarts(self) -> int:
+        """How often another process took over the beat; to be remembered when a goal is sent."""
+        return self._num_restarts
 
     def destroy(self) -> None:
         """Take the subscription away."""
         self._node.destroy_subscription(self._subscription)
 
-    def forget_old(self) -> None:
-        """Forget a planner that has been silent for too long."""
-        heard_sec = self._last_beat_sec
-        if heard_sec is not None and time.monotonic() - heard_sec > _LOST_AFTER_SEC:
-            self._last_beat_sec = None
-
-    def forget_restarts(self) -> None:
-        """Take the planner that beats now for the one to watch."""
-        self._num_restarts = 0
-
-    def check(self) -> None:
+    def check(self, num_restarts: int) -> None:
         """Refuse to wait for a planner that is gone.
 
+        Args:
+            num_restarts: Of the moment when the goal was sent.
+
         Raises:
-            ServerLostError: If it is silent, or is another process than at `forget_restarts`.
+            ServerLostError: If it is silent, or is another process than at that moment.
         """
         silence_sec = time.monotonic() - (self._last_beat_sec or 0.0)
         if silence_sec > _LOST_AFTER_SEC:
@@ -66,13 +66,22 @@ class Heartbeat:
                 f"the planner must send a heartbeat, got none for {silence_sec:.1f} s. "
                 "It died or cannot be reached; ask again when it is back."
             )
-        if self._num_restarts:
+        if self._num_restarts != num_restarts:
             raise ServerLostError(
-                "the planner must outlive its goal, got a new planner process. Ask again."
+                "the planner must outlive its goal, got a new planner process. Ask again; if this "
+                "stays, two planners have one name: give each a namespace."
             )
 
     def _hear(self, beat: UInt64) -> None:
-        # The count begins anew with the process.
-        if beat.data < self._last_beat:
+        # The count begins anew with the process. One that died young and came back at once may
+        # count on where the old one stopped, so that the publisher counts too.
+        publishers = {
+            bytes(info.endpoint_gid)
+            for info in self._node.get_publishers_info_by_topic(self._subscription.topic_name)
+        }
+        is_other = bool(self._publishers) and not publishers <= self._publishers
+        if beat.data < self._last_beat or is_other:
             self._num_restarts += 1
+        if publishers:
+            self._publishers = publishers
         self._last_beat, self._last_beat_sec = beat.data, time.monotonic()

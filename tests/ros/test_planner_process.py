@@ -208,7 +208,7 @@ def test_client_on_a_spinning_node_cancels_and_is_rejected(graph: Graph):
 
         def on_progress(progress):
             if progress.stage == "denoise":
-                with pytest.raises(PlanRejectedError, match="busy or not active"):
+                with pytest.raises(PlanRejectedError, match="BUSY: another goal is running"):
                     ask(second)
                 first.cancel()
 
