@@ -1,0 +1,74 @@
+"""Clicks, boxes and labels as messages, and what they ask."""
+
+from __future__ import annotations
+
+from geometry_msgs.msg import PointStamped, PolygonStamped
+from sensor_msgs.msg import RegionOfInterest
+from tavid.srv import SegmentTarget
+
+from tavid_ros.segment_job import TargetQuery
+
+__all__ = [
+    "query_from_box",
+    "query_from_point",
+    "query_from_points",
+    "query_from_request",
+]
+
+
+def query_from_point(message: PointStamped) -> TargetQuery:
+    """Read one click.
+
+    Args:
+        message: In pixels; z is not used.
+
+    Returns:
+        The query.
+    """
+    return TargetQuery(points=((message.point.x, message.point.y),))
+
+
+def query_from_points(message: PolygonStamped) -> TargetQuery:
+    """Read several clicks on one target.
+
+    Args:
+        message: In pixels; z < 0 = beside the target.
+
+    Returns:
+        The query.
+    """
+    points = message.polygon.points
+    return TargetQuery(
+        points=tuple((point.x, point.y) for point in points),
+        labels=tuple(int(point.z >= 0) for point in points),
+    )
+
+
+def query_from_box(message: RegionOfInterest) -> TargetQuery:
+    """Read a box around a target.
+
+    Args:
+        message: In pixels.
+
+    Returns:
+        The query.
+    """
+    left, top = float(message.x_offset), float(message.y_offset)
+    return TargetQuery(box=(left, top, left + message.width, top + message.height))
+
+
+def query_from_request(request: SegmentTarget.Request) -> TargetQuery:
+    """Read what a request of the service points at.
+
+    Args:
+        request: As received; a box of width 0 is none.
+
+    Returns:
+        The query.
+    """
+    return TargetQuery(
+        points=tuple((point.x, point.y) for point in request.points),
+        labels=tuple(int(label) for label in request.labels),
+        box=query_from_box(request.box).box if request.box.width else None,
+        label=request.label,
+    )
