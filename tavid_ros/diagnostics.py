@@ -1,28 +1,42 @@
-"""The node's own state as diagnostics."""
+"""The node's own state as diagnostics.
+
+OK: fine, or nothing to say yet. WARN: it works, and somebody should look. ERROR: it does not work.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
+import psutil
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from tavid_core.errors import ErrorCode
 from tavid_ros.goal_runner import LastPlan
+from tavid_ros.goal_statistics import GoalStatistics
+from tavid_ros.output_frame import OutputFrame
+from tavid_ros.publishers import PlanPublishers
 from tavid_ros.worker_job import WorkerState
 from tavid_ros.worker_process import WorkerProcess
 
 __all__ = [
     "describe_callbacks",
+    "describe_goals",
     "describe_inputs",
     "describe_last_plan",
+    "describe_memory",
+    "describe_outputs",
     "describe_target",
+    "describe_transforms",
     "describe_worker",
     "make_diagnostics",
 ]
 
 _MAX_RECENT_DEATHS = 3
 _REQUIRED_TOPICS = ("image", "target_mask")
+_BYTES_PER_MB = 1_000_000
+_LEAST_AVAILABLE_SHARE = 0.05
 
 
 def _make_status(
@@ -59,21 +73,63 @@ def describe_worker(worker: WorkerProcess | None) -> DiagnosticStatus:
     return _make_status("worker", level, state.value, values)
 
 
+def describe_memory(worker: WorkerProcess | None) -> DiagnosticStatus:
+    """Tell how much memory node and worker take.
+
+    Args:
+        worker: None while the node is not configured.
+
+    Returns:
+        WARN if the machine has less than a twentieth of its memory left. The GPU's memory is what
+        the worker last told; empty without a GPU.
+    """
+    machine = psutil.virtual_memory()
+    gpu_bytes = None if worker is None else worker.gpu_memory_bytes
+    values = {
+        "node_mb": _measure_rss_mb(os.getpid()),
+        "worker_mb": "" if worker is None else _measure_rss_mb(worker.pid),
+        "worker_gpu_mb": "" if gpu_bytes is None else f"{gpu_bytes / _BYTES_PER_MB:.0f}",
+        "machine_available_mb": f"{machine.available / _BYTES_PER_MB:.0f}",
+    }
+    if machine.available < _LEAST_AVAILABLE_SHARE * machine.total:
+        return _make_status(
+            "memory", DiagnosticStatus.WARN, "the machine is short of memory", values
+        )
+    return _make_status("memory", DiagnosticStatus.OK, "fine", values)
+
+
+def _measure_rss_mb(pid: int | None) -> str:
+    if pid is None:
+        return ""
+    try:
+        return f"{psutil.Process(pid).memory_info().rss / _BYTES_PER_MB:.0f}"
+    except psutil.Error:
+        # It may end at any time.
+        return ""
+
+
 def describe_inputs(
-    ages_sec: Mapping[str, float], num_malformed: Mapping[str, int], max_age_sec: float
+    ages_sec: Mapping[str, float],
+    num_malformed: Mapping[str, int],
+    max_age_sec: float,
+    rates_hz: Mapping[str, float] | None = None,
 ) -> DiagnosticStatus:
-    """Tell how old the inputs are.
+    """Tell how old and how frequent the inputs are.
 
     Args:
         ages_sec: By topic.
         num_malformed: Refused messages by topic.
         max_age_sec: From which age a goal would refuse them; 0 = none.
+        rates_hz: By topic.
 
     Returns:
         WARN if image or mask are stale or malformed messages came. Missing ones are no fault: goals
         may bring their own.
     """
     values = {f"{topic}_age_sec": f"{age:.2f}" for topic, age in sorted(ages_sec.items())}
+    values |= {
+        f"{topic}_rate_hz": f"{rate:.1f}" for topic, rate in sorted((rates_hz or {}).items())
+    }
     values |= {f"{topic}_malformed": count for topic, count in sorted(num_malformed.items())}
     stale = [
         topic
@@ -108,6 +164,57 @@ def describe_last_plan(last_plan: LastPlan | None) -> DiagnosticStatus:
         "message": last_plan.message,
     }
     return _make_status("last_plan", level, last_plan.code.name, values)
+
+
+def describe_goals(goals: GoalStatistics | None) -> DiagnosticStatus:
+    """Tell how goals ended since the node was configured.
+
+    Args:
+        goals: None while the node is not configured.
+
+    Returns:
+        Always OK: a count is no fault. Keys are error codes, and the median duration of the last
+        ten plans.
+    """
+    counts = {} if goals is None else goals.counts
+    values: dict[str, object] = {code.name: count for code, count in counts.items()}
+    if goals is not None and goals.median_sec is not None:
+        values["median_duration_sec"] = f"{goals.median_sec:.2f}"
+    message = f"{sum(counts.values())} goal(s)"
+    return _make_status("goals", DiagnosticStatus.OK, message, values)
+
+
+def describe_outputs(publishers: PlanPublishers | None) -> DiagnosticStatus:
+    """Tell whether there is a plan to follow, and for how long.
+
+    Args:
+        publishers: None while the node is not configured.
+
+    Returns:
+        Always OK.
+    """
+    is_shown = publishers is not None and publishers.is_plan_shown
+    remaining_sec = publishers.remaining_sec if is_shown else None
+    values = {"expires_in_sec": "" if remaining_sec is None else f"{remaining_sec:.1f}"}
+    message = "a plan is published" if is_shown else "no plan is published"
+    return _make_status("outputs", DiagnosticStatus.OK, message, values)
+
+
+def describe_transforms(output_frame: OutputFrame | None) -> DiagnosticStatus:
+    """Tell whether plans get into the frame that they are wanted in.
+
+    Args:
+        output_frame: None while the node is not configured.
+
+    Returns:
+        ERROR if the last goal found no transform: it was aborted.
+    """
+    if output_frame is None or not output_frame.target_frame:
+        return _make_status("transforms", DiagnosticStatus.OK, "not needed", {})
+    values = {"target_frame": output_frame.target_frame}
+    if output_frame.problem:
+        return _make_status("transforms", DiagnosticStatus.ERROR, output_frame.problem, values)
+    return _make_status("transforms", DiagnosticStatus.OK, "fine", values)
 
 
 def describe_callbacks(num_failures: Mapping[str, int]) -> DiagnosticStatus:

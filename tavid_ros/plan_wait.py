@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import time
+from collections.abc import Mapping
 
 from tavid_core.errors import ErrorCode
 from tavid_core.types import PlanProgress, PlanRequest
@@ -40,12 +41,13 @@ class PlanWait:
         self._feedback = feedback
         self._cancel_grace_sec = cancel_grace_sec
 
-    def wait(self, request: PlanRequest, folder: str) -> GoalOutcome:
+    def wait(self, request: PlanRequest, folder: str, provenance: Mapping[str, str]) -> GoalOutcome:
         """Wait for the plan.
 
         Args:
             request: The question.
             folder: Where the worker saves the plan, "" = nowhere.
+            provenance: Goes into the plan's.
 
         Returns:
             How the goal ends.
@@ -62,7 +64,7 @@ class PlanWait:
                     return end
                 if job is None:
                     self._feedback.tell_queued()
-                    job = self._submit(request, folder)
+                    job = self._submit(request, folder, provenance)
                     continue
                 try:
                     event = job.events.get(timeout=POLL_SEC)
@@ -80,8 +82,10 @@ class PlanWait:
                 self._worker.cancel(job)
             raise
 
-    def _submit(self, request: PlanRequest, folder: str) -> WorkerJob | None:
-        job = self._worker.try_submit(request, folder)
+    def _submit(
+        self, request: PlanRequest, folder: str, provenance: Mapping[str, str]
+    ) -> WorkerJob | None:
+        job = self._worker.try_submit(request, folder, provenance)
         if job is None:
             if self._worker.state in (WorkerState.FAILED, WorkerState.STOPPED):
                 # Raises what is wrong with it.

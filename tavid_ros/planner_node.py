@@ -214,15 +214,19 @@ class PlannerNode(LifecycleNode):
     # Diagnostics and parameters
 
     def _describe(self) -> list[DiagnosticStatus]:
-        runner = self._runner
+        runner, worker, publishers = self._runner, self._worker, self._plan_publishers
         return [
-            diagnostics.describe_worker(self._worker),
+            diagnostics.describe_worker(worker),
+            diagnostics.describe_memory(worker),
             diagnostics.describe_inputs(
                 self._inputs.ages_sec(),
                 self._num_malformed,
                 read(self, PlannerParameters).input_max_age_sec,
             ),
             diagnostics.describe_last_plan(None if runner is None else runner.last_plan),
+            diagnostics.describe_goals(None if runner is None else runner.statistics),
+            diagnostics.describe_outputs(publishers),
+            diagnostics.describe_transforms(publishers and publishers.output_frame),
             diagnostics.describe_callbacks(self.guard.num_failures),
         ]
 

@@ -9,6 +9,7 @@ Messages to it: load, plan, cancel. Messages from it: ready, load_failed, progre
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import queue
@@ -130,7 +131,8 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - edge of the process, told to the node
             self._send({"type": "load_failed", **_describe(error)})
         else:
-            self._send({"type": "ready", "load_time_sec": time.monotonic() - start})
+            load_time_sec = time.monotonic() - start
+            self._send({"type": "ready", "load_time_sec": load_time_sec, **_measure_memory()})
 
     def _plan(self, job: str, header: Mapping[str, object], arrays: plan_codec.Arrays) -> None:
         def should_stop() -> bool:
@@ -146,6 +148,8 @@ class Worker:
                 )
             request = plan_codec.unpack_request(header, arrays)
             plan = self._planner.plan(request, on_progress, should_stop)
+            provenance = {**plan.provenance, **dict(header.get("provenance", {}))}
+            plan = dataclasses.replace(plan, provenance=provenance)
             if should_stop():
                 raise CanceledError("plan must not go on, got a cancel at lift. Ask again.")
             packed, plan_arrays = plan_codec.pack_plan(plan)
@@ -154,7 +158,8 @@ class Worker:
             self._send({"type": "failure", "job": job, **_describe(error)})
             _free_memory()
         else:
-            self._send({"type": "result", "job": job, **packed, **saved}, plan_arrays)
+            told = {**packed, **saved, **_measure_memory()}
+            self._send({"type": "result", "job": job, **told}, plan_arrays)
         finally:
             self._canceled_jobs.discard(job)
 
@@ -193,6 +198,15 @@ def _save(plan: InteractionPlan, folder: str) -> dict[str, str]:
         _LOGGER.exception("plan could not be saved")
         return {"folder": "", "save_error": f"the plan could not be saved to {folder}: {error}"}
     return {"folder": folder, "save_error": ""}
+
+
+def _measure_memory() -> dict[str, int]:
+    """Tell the GPU memory that this process keeps; empty without a GPU."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available():
+        return {}
+    num_bytes = sum(torch.cuda.memory_reserved(gpu) for gpu in range(torch.cuda.device_count()))
+    return {"gpu_memory_bytes": num_bytes}
 
 
 def _free_memory() -> None:

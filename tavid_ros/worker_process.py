@@ -64,6 +64,7 @@ class WorkerProcess:
         self._num_jobs = 0
         self._has_loaded = False
         self._load_time_sec: float | None = None
+        self._gpu_memory_bytes: int | None = None
         self._last_error: JobFailure | None = None
         self._deaths_sec: collections.deque[float] = collections.deque(maxlen=64)
 
@@ -82,6 +83,11 @@ class WorkerProcess:
     def load_time_sec(self) -> float | None:
         """How long the last load took."""
         return self._load_time_sec
+
+    @property
+    def gpu_memory_bytes(self) -> int | None:
+        """What the child last held of the GPU's memory, None without a GPU."""
+        return self._gpu_memory_bytes
 
     @property
     def last_error(self) -> JobFailure | None:
@@ -127,12 +133,15 @@ class WorkerProcess:
             ErrorCode.NOT_READY,
         )
 
-    def try_submit(self, request: PlanRequest, save_to: str) -> WorkerJob | None:
+    def try_submit(
+        self, request: PlanRequest, save_to: str, provenance: Mapping[str, str] | None = None
+    ) -> WorkerJob | None:
         """Give the worker a plan to make, if it is free.
 
         Args:
             request: The question.
             save_to: Folder to save the plan to, "" = do not save.
+            provenance: Goes into the plan's, beside what the model says.
 
         Returns:
             The job, or None while the worker loads, works, or is gone.
@@ -148,7 +157,13 @@ class WorkerProcess:
         header, arrays = plan_codec.pack_request(request)
         self._send(
             connection,
-            {"type": "plan", "job": job.identity, "save_to": save_to, **header},
+            {
+                "type": "plan",
+                "job": job.identity,
+                "save_to": save_to,
+                "provenance": dict(provenance or {}),
+                **header,
+            },
             arrays,
         )
         return job
@@ -276,6 +291,7 @@ class WorkerProcess:
     def _dispatch(self, message: Message) -> JobFailure | None:
         header, arrays = message
         kind, job = header["type"], self._job
+        self._gpu_memory_bytes = header.get("gpu_memory_bytes", self._gpu_memory_bytes)
         if kind == "ready":
             self._has_loaded = True
             self._load_time_sec = header["load_time_sec"]

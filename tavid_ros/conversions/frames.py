@@ -70,16 +70,17 @@ def change_frame(
         frame_id: The new frame.
         target_from_source: From the old frame to the new one.
     """
+    # New headers, because several messages may share one.
     if isinstance(message, MarkerArray):
         for marker in message.markers:
-            marker.header.frame_id = frame_id
+            marker.header = Header(stamp=marker.header.stamp, frame_id=frame_id)
             # Its points are relative to its pose.
             marker.pose = _move_pose(marker.pose, target_from_source)
         return
-    message.header.frame_id = frame_id
+    message.header = Header(stamp=message.header.stamp, frame_id=frame_id)
     if isinstance(message, Path):
         for stamped in message.poses:
-            stamped.header.frame_id = frame_id
+            stamped.header = message.header
             stamped.pose = _move_pose(stamped.pose, target_from_source)
         return
     for point in message.points:

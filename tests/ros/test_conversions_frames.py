@@ -19,6 +19,8 @@ def test_a_trajectory_is_turned_and_keeps_its_times_and_stamp():
     conversions.change_frame(message, "base_link", BASE_FROM_OPTICAL)
     assert message.header.frame_id == "base_link"
     assert message.header.stamp == HEADER.stamp
+    # Other messages of the same plan have it too.
+    assert HEADER.frame_id == "optical"
     place = message.points[4].transforms[-1].translation
     # 4 cm to the right and 1 m ahead of the camera.
     assert (place.x, place.y, place.z) == pytest.approx((1.0, -0.04, 1.0))
