@@ -181,8 +181,8 @@ class PlannerParameters:
     )
     rectify: str = _parameter(
         "auto",
-        "Undistort by camera_info: auto = unless the topic has rect in its name, always, never.",
-        choices=("auto", "always", "never"),
+        "Undo lens distortion: auto = unless the topic is named rect, done = it is undone already.",
+        choices=("auto", "always", "never", "done"),
     )
     jpeg_quality: int = _parameter(90, "Of ~/frames/compressed.", low=1, high=100)
     playback_rate: float = _parameter(
@@ -254,7 +254,17 @@ class CameraParameters:
         high=170.0,
         is_fixed=True,
     )
+    camera_info_path: str = _parameter(
+        "",
+        "Calibration for camera_info: YAML as ROS's camera_calibration writes it.",
+        is_fixed=True,
+    )
     publish_compressed: bool = _parameter(False, "Publish image/compressed too.", is_fixed=True)
+    publish_mask: bool = _parameter(
+        True,
+        "Publish target_mask where one is known; false leaves it to a segmenter.",
+        is_fixed=True,
+    )
 
     def __post_init__(self) -> None:
         """Refuse values that ranges cannot express."""
@@ -278,7 +288,25 @@ class SegmenterParameters:
         "vit_b", "Of the checkpoint.", choices=("vit_b", "vit_l", "vit_h"), is_fixed=True
     )
     device: str = _parameter(
-        "cpu", "torch device of segment-anything: cpu, cuda, cuda:1.", is_fixed=True
+        "cpu", "torch device of segment-anything and the detector.", is_fixed=True
+    )
+    detector: str = _parameter(
+        "",
+        "Finds labels: folder of OWL-ViT, OWLv2 or Grounding DINO, or its Hub name; empty = none.",
+        is_fixed=True,
+    )
+    detector_min_score: float = _parameter(
+        0.1, "From which score on a found label counts.", low=0.0, high=0.99, is_fixed=True
+    )
+    load_timeout_sec: float = _parameter(
+        300.0, "Longest time for loading the models.", low=1.0, high=7200.0, is_fixed=True
+    )
+    work_timeout_sec: float = _parameter(
+        60.0,
+        "Longest time for one click; then the worker process is restarted.",
+        low=0.1,
+        high=3600.0,
+        is_fixed=True,
     )
     use_compressed_image: bool = _parameter(
         False, "Listen to image/compressed (JPEG, PNG) instead of image.", is_fixed=True
@@ -288,6 +316,9 @@ class SegmenterParameters:
     )
     follow_rate_hz: float = _parameter(
         10.0, "Most masks per second while following.", low=0.1, high=60.0, is_fixed=True
+    )
+    regain_sec: float = _parameter(
+        2.0, "How long a target out of sight is looked for; then it is lost.", low=0.0, high=60.0
     )
     image_max_age_sec: float = _parameter(
         2.0, "Oldest image that a click may mean; 0 = any.", low=0.0, high=86400.0
