@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PRODUCT = ("tavid_core", "tavid_ros", "training", "benchmarks", "tools", "launch")
+PRODUCT = ("tavid_core", "tavid_ros", "training", "benchmarks", "tools", "launch", "examples")
 
 
 def list_files(*folders: str) -> list[Path]:
