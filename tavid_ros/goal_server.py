@@ -23,8 +23,9 @@ from tavid_ros.services import TriggerServices
 __all__ = ["ACTION_NAME", "GoalServer"]
 
 ACTION_NAME = "plan_interaction"
-# ROS's own depth of 10 loses the eleventh of a flood of goals, and its client waits for nothing.
-_REQUEST_QOS = QoSProfile(depth=100)
+# ROS's own depth of 10 loses most of a flood of goals, and their clients wait for nothing. 200 at
+# once are the most that is promised.
+_REQUEST_QOS = QoSProfile(depth=256)
 
 
 class GoalServer:
