@@ -67,7 +67,7 @@ class Rectifier:
 
     The camera frame stays the same, so depth along the optical axis keeps its values. The new
     image has the size of the old one; what its edges could only fill with nothing is cut off
-    (OpenCV's alpha 0), so that its focal length is a bit longer.
+    (OpenCV's alpha 0), so that its focal length is another one.
 
     Args:
         intrinsics: Of the bent image.

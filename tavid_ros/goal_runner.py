@@ -152,7 +152,9 @@ class GoalRunner:
                 feedback.tell_queued()
                 time.sleep(POLL_SEC)
             # Not before its turn: "the latest image" of a goal that waited is that of now.
-            request = self._inputs.make_request(goal_handle.request, parameters)
+            request = self._inputs.wait_request(goal_handle.request, parameters, watch.find_end)
+            if request is None:
+                return watch.find_end() or GoalOutcome(ErrorCode.CANCELED, "plan was canceled.")
             self._publishers.prepare(request)
             wait = PlanWait(self._worker, watch, feedback, parameters.cancel_grace_sec)
             provenance = {"goal_id": bytes(goal_handle.goal_id.uuid).hex()}

@@ -4,21 +4,33 @@ from __future__ import annotations
 
 import collections
 import functools
+from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from tavid_core.errors import TavidError
 from tavid_ros import conversions
+from tavid_ros.clock_jumps import ClockJumps
+from tavid_ros.input_qos import choose_input_qos
+from tavid_ros.input_watchdog import InputProblem, InputWatchdog, WatchedTopic
 from tavid_ros.inputs import LatestInputs
+from tavid_ros.parameters import PlannerParameters, read
+from tavid_ros.topic_memory import AnyInput
 
 __all__ = ["InputTopics"]
 
 _LOG_THROTTLE_SEC = 5.0
 _DISTORTION_THROTTLE_SEC = 60.0
+_WATCHDOG_PERIOD_SEC = 1.0
+# Copies of one message come at once; this many of others may come in between.
+_NUM_KNOWN_COPIES = 16
 
 
 class InputTopics:
@@ -28,7 +40,7 @@ class InputTopics:
         node: Owner of the topics.
         inputs: Where messages go.
         num_malformed: Refused messages by topic; counted on.
-        use_compressed_image: Listen to image/compressed instead of image.
+        parameters: Snapshot of the node's, for what is fixed at start.
     """
 
     def __init__(
@@ -36,48 +48,93 @@ class InputTopics:
         node: LifecycleNode,
         inputs: LatestInputs,
         num_malformed: collections.Counter[str],
-        *,
-        use_compressed_image: bool,
+        parameters: PlannerParameters,
     ) -> None:
         self._node = node
         self._inputs = inputs
         self._num_malformed = num_malformed
-        image_topic, image_type = "image", Image
-        if use_compressed_image:
-            image_topic, image_type = "image/compressed", CompressedImage
-        # As a camera driver's launch file remaps it; "rect" is in the name of every rectified one.
-        self._image_topic = node.resolve_topic_name(image_topic)
-        group = MutuallyExclusiveCallbackGroup()
-        # Best effort and volatile connects to every kind of publisher; depth 1, because an old
-        # picture is worth nothing.
-        qos = QoSProfile(
-            depth=1,
-            reliability=qos_profile_sensor_data.reliability,
-            durability=qos_profile_sensor_data.durability,
-        )
-        self._subscriptions = [
-            node.create_subscription(
-                message_type,
-                topic,
-                functools.partial(self._receive, name),
-                qos,
-                callback_group=group,
+        self._num_lost: collections.Counter[str] = collections.Counter()
+        self._seen: dict[str, collections.deque[int]] = {}
+        image = ("image", Image)
+        if parameters.use_compressed_image:
+            image = ("image/compressed", CompressedImage)
+        kinds = {
+            "image": image,
+            "target_mask": ("target_mask", Image),
+            "camera_info": ("camera_info", CameraInfo),
+            "depth": ("depth", Image),
+            "prompt": ("prompt", String),
+        }
+        watched = [
+            WatchedTopic(
+                name,
+                # As a camera driver's launch file remaps it.
+                node.resolve_topic_name(topic),
+                f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}",
+                choose_input_qos(name, parameters),
             )
-            for name, topic, message_type in (
-                ("image", image_topic, image_type),
-                ("target_mask", "target_mask", Image),
-                ("camera_info", "camera_info", CameraInfo),
-                ("depth", "depth", Image),
-                ("prompt", "prompt", String),
-            )
+            for name, (topic, kind) in kinds.items()
         ]
+        self._image_topic = watched[0].topic
+        inputs.set_image_topic(self._image_topic)
+        self._watchdog = InputWatchdog(node, inputs, watched, self._read_parameters)
+        self._group = MutuallyExclusiveCallbackGroup()
+        self._subscriptions = [
+            self._subscribe(name, *kinds[name], qos)
+            for name, profiles in ((item.name, item.qos_profiles) for item in watched)
+            for qos in profiles
+        ]
+        self._timer = node.create_timer(
+            _WATCHDOG_PERIOD_SEC,
+            self._watchdog.check,
+            callback_group=MutuallyExclusiveCallbackGroup(),
+            # Steady, because a simulated clock may be what is missing.
+            clock=Clock(clock_type=ClockType.STEADY_TIME),
+        )
+        self._jumps = ClockJumps(node, inputs.clear_paired)
+
+    @property
+    def problems(self) -> tuple[InputProblem, ...]:
+        """Why inputs do not come, as of the last second."""
+        return self._watchdog.problems
+
+    @property
+    def num_lost(self) -> dict[str, int]:
+        """Messages that DDS gave up on the way, by topic, where any were."""
+        return dict(self._num_lost)
 
     def destroy(self) -> None:
         """Take the topics away."""
+        self._jumps.destroy()
+        self._node.destroy_timer(self._timer)
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _receive(self, name: str, message: Image | CameraInfo | CompressedImage | String) -> None:
+    def _subscribe(self, name: str, topic: str, kind: type, qos: QoSProfile) -> Subscription:
+        # Without rclpy's own callbacks: one of several subscriptions is always incompatible.
+        events = SubscriptionEventCallbacks(
+            incompatible_qos=lambda _: self._watchdog.check(),
+            message_lost=functools.partial(self._count_lost, name),
+            use_default_callbacks=False,
+        )
+        return self._node.create_subscription(
+            kind,
+            topic,
+            functools.partial(self._receive, name),
+            qos,
+            callback_group=self._group,
+            event_callbacks=events,
+        )
+
+    def _count_lost(self, name: str, event: QoSMessageLostInfo) -> None:
+        self._num_lost[name] = max(self._num_lost[name], event.total_count)
+
+    def _read_parameters(self) -> PlannerParameters:
+        return read(self._node, PlannerParameters)
+
+    def _receive(self, name: str, message: AnyInput, info: dict[str, Any]) -> None:
+        if self._is_copy(name, info["source_timestamp"]):
+            return
         try:
             self._inputs.put(name, message)
         except TavidError as error:
@@ -90,14 +147,27 @@ class InputTopics:
         if name == "camera_info":
             self._warn_of_distortion(message)
 
+    def _is_copy(self, name: str, source_ns: int) -> bool:
+        """Tell whether another subscription of this topic brought the message already."""
+        seen = self._seen.setdefault(name, collections.deque(maxlen=_NUM_KNOWN_COPIES))
+        if source_ns and source_ns in seen:
+            return True
+        seen.append(source_ns)
+        return False
+
     def _warn_of_distortion(self, camera_info: CameraInfo) -> None:
-        # A driver sends the same camera_info for the raw and for the rectified image, so that only
-        # the topic tells which one this is.
-        if not conversions.has_distortion(camera_info) or "rect" in self._image_topic:
+        bend, rectify = (
+            conversions.distortion_from_message(camera_info),
+            self._read_parameters().rectify,
+        )
+        is_done = rectify == "done" or (
+            rectify == "auto" and conversions.is_rectified_topic(self._image_topic)
+        )
+        if bend is None or is_done or (bend.is_known and rectify != "never"):
             return
         self._node.get_logger().warning(
-            f"image must be rectified, got {self._image_topic} from a camera whose camera_info has "
-            "distortion. Distortion is not applied, so that positions are off towards the edges: "
-            "remap image to the output of image_proc (image_rect).",
+            f"image must be rectified, got {self._image_topic} with {bend.model or 'unnamed'} "
+            "distortion, which is not undone, so that positions are off towards the edges. "
+            "Set rectify to auto, or remap image to the output of image_proc (image_rect).",
             throttle_duration_sec=_DISTORTION_THROTTLE_SEC,
         )

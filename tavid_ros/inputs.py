@@ -2,122 +2,205 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import threading
 import time
 from collections.abc import Callable
 
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import String
+from sensor_msgs.msg import CameraInfo
 from tavid.action import PlanInteraction
 
-from tavid_core.errors import ErrorCode, TavidError
-from tavid_core.types import PlanRequest
+from tavid_core.distortion import LensDistortion, rectify_request
+from tavid_core.types import CameraIntrinsics, PlanRequest
 from tavid_ros import conversions
+from tavid_ros.input_choice import (
+    ChosenInputs,
+    InputChooser,
+    StaleInputError,
+    measure_offset_sec,
+)
 from tavid_ros.parameters import PlannerParameters
+from tavid_ros.topic_memory import AnyInput, Received, TopicMemory
 
-__all__ = ["LatestInputs", "StaleInputError"]
+__all__ = ["INPUT_TOPICS", "LatestInputs", "StaleInputError"]
 
-AnyImage = Image | CompressedImage
-AnyInput = AnyImage | CameraInfo | String
-
-_NUM_REMEMBERED_IMAGES = 8
-_MAX_REMEMBERED_BYTES = 64 * 1024 * 1024
-_NS_PER_SECOND = 1_000_000_000
-
-
-class StaleInputError(TavidError):
-    """An input is missing, too old, or belongs to another one."""
-
-    code = ErrorCode.STALE_INPUT
+INPUT_TOPICS = ("image", "target_mask", "depth", "camera_info", "prompt")
+# What has no stamp to pair it by, or needs none, stays when the clock jumps.
+_PAIRED_TOPICS = ("image", "target_mask", "depth")
+_MEBIBYTE = 1024 * 1024
+_POLL_SEC = 0.02
 
 
-@dataclasses.dataclass(frozen=True)
-class _Received:
-    message: AnyInput
-    arrival_sec: float
+def _check_camera_info(message: CameraInfo) -> None:
+    conversions.intrinsics_from_message(message)
+    conversions.distortion_from_message(message)
 
-    @property
-    def stamp_ns(self) -> int:
-        return conversions.nanoseconds_from_time(self.message.header.stamp)
+
+_CHECKS: dict[str, Callable[[AnyInput], object]] = {
+    "image": conversions.check_image_message,
+    "target_mask": conversions.check_mask_message,
+    "depth": conversions.check_depth_message,
+    "camera_info": _check_camera_info,
+    "prompt": lambda message: conversions.clean_prompt(message.data),
+}
 
 
 class LatestInputs:
     """A thread-safe store of what came last on each topic.
 
     Messages are checked when they come and decoded when a goal needs them. A malformed one is
-    refused and leaves the one before in place.
+    refused and leaves the ones before in place. A few are remembered of what is paired by stamps,
+    since on a busy machine the newest ones do not belong together.
 
     Args:
         clock_sec: Steady clock, seconds.
+        tell: Called with one line per request that says what it was made of, for the log.
     """
 
-    def __init__(self, clock_sec: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock_sec: Callable[[], float] = time.monotonic,
+        tell: Callable[[str], object] | None = None,
+    ) -> None:
         self._clock_sec = clock_sec
-        self._lock = threading.Lock()
-        self._latest: dict[str, _Received] = {}
-        self._images: collections.deque[_Received] = collections.deque(
-            maxlen=_NUM_REMEMBERED_IMAGES
-        )
+        self._tell = tell
+        self._changed = threading.Condition()
+        self._memories = {
+            "image": TopicMemory(32, 64 * _MEBIBYTE),
+            "target_mask": TopicMemory(16, 16 * _MEBIBYTE),
+            "depth": TopicMemory(32, 48 * _MEBIBYTE),
+            "camera_info": TopicMemory(),
+            "prompt": TopicMemory(),
+        }
+        self._is_rectified = False
+
+    def set_image_topic(self, name: str) -> None:
+        """Say which topic the images come from; its name tells whether they are rectified.
+
+        Args:
+            name: Fully qualified, after remapping.
+        """
+        self._is_rectified = conversions.is_rectified_topic(name)
 
     def put(self, topic: str, message: AnyInput) -> None:
         """Remember a message.
 
         Args:
-            topic: "image", "target_mask", "depth", "camera_info" or "prompt".
+            topic: One of `INPUT_TOPICS`.
             message: As received.
 
         Raises:
             TavidError: If it is malformed.
         """
-        if topic == "image":
-            conversions.check_image_message(message)
-        elif topic == "target_mask":
-            conversions.check_mask_message(message)
-        elif topic == "depth":
-            conversions.check_depth_message(message)
-        elif topic == "camera_info":
-            conversions.intrinsics_from_message(message)
-        elif topic == "prompt":
-            conversions.clean_prompt(message.data)
-        received = _Received(message, self._clock_sec())
-        with self._lock:
-            self._latest[topic] = received
-            if topic == "image":
-                self._images.append(received)
-                self._forget_images()
-
-    def _forget_images(self) -> None:
-        while len(self._images) > 1 and (
-            sum(len(image.message.data) for image in self._images) > _MAX_REMEMBERED_BYTES
-        ):
-            self._images.popleft()
+        _CHECKS[topic](message)
+        received = Received(message, self._clock_sec())
+        with self._changed:
+            self._memories[topic].put(received)
+            self._changed.notify_all()
 
     def ages_sec(self) -> dict[str, float]:
         """Tell how long ago each topic spoke.
 
         Returns:
-            Seconds by topic; topics that never spoke are missing.
+            Seconds by topic, never negative; topics that never spoke are missing.
         """
-        now = self._clock_sec()
-        with self._lock:
-            return {topic: now - item.arrival_sec for topic, item in self._latest.items()}
+        now_sec = self._clock_sec()
+        with self._changed:
+            latest = {topic: memory.latest for topic, memory in self._memories.items()}
+        return {
+            topic: max(0.0, now_sec - received.arrival_sec)
+            for topic, received in latest.items()
+            if received is not None
+        }
+
+    def rates_hz(self) -> dict[str, float]:
+        """Tell how often each topic speaks.
+
+        Returns:
+            Messages per second over the last 5 s, by topic; silent topics are missing.
+        """
+        now_sec = self._clock_sec()
+        with self._changed:
+            rates = {topic: memory.rate_hz(now_sec) for topic, memory in self._memories.items()}
+        return {topic: rate for topic, rate in rates.items() if rate}
+
+    def find_gap_sec(self, topic: str, max_offset_sec: float) -> float | None:
+        """Tell how far a topic's stamps are from those of the images when none of them fits.
+
+        Args:
+            topic: "target_mask" or "depth".
+            max_offset_sec: What still fits.
+
+        Returns:
+            Seconds from the nearest image to the topic's newest message, or None if a remembered
+            one fits or there is nothing to compare.
+        """
+        with self._changed:
+            images = [received.message for received in self._memories["image"].newest_first]
+            others = [received.message for received in self._memories[topic].newest_first]
+        if not images or not others:
+            return None
+        nearest: float | None = None
+        for other in others:
+            offset_sec = min((measure_offset_sec(other, image) for image in images), key=abs)
+            if abs(offset_sec) <= max_offset_sec:
+                return None
+            nearest = offset_sec if nearest is None else nearest
+        return nearest
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._lock:
-            self._latest.clear()
-            self._images.clear()
+        with self._changed:
+            for memory in self._memories.values():
+                memory.clear()
+
+    def clear_paired(self) -> None:
+        """Forget images, masks and depth: their stamps are of a time that has not been yet."""
+        with self._changed:
+            for topic in _PAIRED_TOPICS:
+                self._memories[topic].clear()
+
+    def wait_request(
+        self,
+        goal: PlanInteraction.Goal,
+        parameters: PlannerParameters,
+        is_over: Callable[[], object],
+    ) -> PlanRequest | None:
+        """Do as `make_request`, and wait up to `input_wait_sec` for inputs that it lacks.
+
+        Args:
+            goal: As received.
+            parameters: Snapshot for this goal.
+            is_over: Asked often; something true ends the wait.
+
+        Returns:
+            The question, or None if `is_over` ended the wait.
+
+        Raises:
+            TavidError: As `make_request`.
+        """
+        deadline_sec = self._clock_sec() + parameters.input_wait_sec
+        while True:
+            try:
+                return self.make_request(goal, parameters)
+            except StaleInputError:
+                left_sec = deadline_sec - self._clock_sec()
+                if left_sec <= 0:
+                    raise
+            if is_over():
+                return None
+            with self._changed:
+                self._changed.wait(min(left_sec, _POLL_SEC))
 
     def make_request(
         self, goal: PlanInteraction.Goal, parameters: PlannerParameters
     ) -> PlanRequest:
         """Complete a goal with the latest inputs and the node's defaults.
 
-        What the goal brings is used as it is. An image from the topic is the one whose stamp the
-        mask names, if it is still remembered, else the latest. Depth and camera info from the
-        topics go with an image of the goal only if they fit it (stamp, frame, size).
+        What the goal brings is used as it is. Of the topics, messages are taken that belong
+        together by their stamps. Depth and camera info from the topics go with an image of the goal
+        only if they fit it (stamp, frame, size). Lens distortion is undone in all of them as
+        `rectify` says; the request is then in the pixels of the rectified image.
 
         Args:
             goal: As received.
@@ -129,151 +212,88 @@ class LatestInputs:
         Raises:
             TavidError: If an input is missing, stale, malformed or contradicts another.
         """
-        with self._lock:
-            latest, images = dict(self._latest), list(self._images)
-        picker = _Picker(goal, parameters, latest, images, self._clock_sec())
-        mask_message = picker.pick_mask()
-        image_message = picker.pick_image(mask_message)
-        if not picker.has_own_pair:
-            picker.check_pair("target_mask", mask_message, image_message)
-        image = conversions.image_from_message(image_message)
-        size_hw = image.shape[:2]
-        depth_message = picker.pick_depth(image_message, size_hw)
-        camera_info = picker.pick_camera_info(image_message, size_hw)
+        with self._changed:
+            remembered = {topic: memory.newest_first for topic, memory in self._memories.items()}
+        chosen = InputChooser(goal, parameters, remembered, self._clock_sec()).choose()
+        image = conversions.image_from_message(chosen.image)
+        camera = self._read_camera(chosen.camera_info, image.shape[:2], goal, parameters)
         actor_mask = None
         if not conversions.is_empty_image(goal.actor_mask):
             actor_mask = conversions.mask_from_message(goal.actor_mask, "actor_mask")
-        return PlanRequest(
+        request = PlanRequest(
             image=image,
-            target_mask=conversions.mask_from_message(mask_message),
-            prompt=picker.pick_prompt(),
+            target_mask=conversions.mask_from_message(chosen.target_mask),
+            prompt=chosen.prompt,
             actor_mask=actor_mask,
-            depth_m=depth_message and conversions.depth_from_message(depth_message),
-            intrinsics=camera_info and conversions.intrinsics_from_message(camera_info),
-            stamp_ns=conversions.nanoseconds_from_time(image_message.header.stamp),
-            frame_id=image_message.header.frame_id,
-            **dataclasses.asdict(
-                conversions.numbers_from_goal(
-                    goal,
-                    conversions.GoalNumbers(
-                        seed=parameters.seed,
-                        num_inference_steps=parameters.num_inference_steps or None,
-                        guidance_scale=parameters.guidance_scale or None,
-                        num_frames=parameters.num_frames or None,
-                    ),
-                )
-            ),
+            depth_m=chosen.depth and conversions.depth_from_message(chosen.depth),
+            intrinsics=camera.intrinsics,
+            stamp_ns=conversions.nanoseconds_from_time(chosen.image.header.stamp),
+            frame_id=chosen.image.header.frame_id,
+            **_fill_numbers(goal, parameters),
         )
+        if self._tell is not None:
+            self._tell(_describe(request, chosen, camera))
+        if camera.bend is not None:
+            request = rectify_request(request, camera.bend)
+        return request
+
+    def _read_camera(
+        self,
+        camera_info: CameraInfo | None,
+        size_hw: tuple[int, int],
+        goal: PlanInteraction.Goal,
+        parameters: PlannerParameters,
+    ) -> _Camera:
+        if camera_info is None:
+            return _Camera(None, None, "none")
+        # What a goal brings along is of its image; only of a topic its name is known.
+        is_rectified = self._is_rectified and camera_info is not goal.camera_info
+        if parameters.rectify != "auto":
+            is_rectified = parameters.rectify == "done"
+        intrinsics = conversions.intrinsics_from_message(camera_info, is_rectified=is_rectified)
+        if intrinsics is None:
+            return _Camera(None, None, "uncalibrated")
+        intrinsics = conversions.fit_intrinsics(intrinsics, size_hw)
+        bend = conversions.distortion_from_message(camera_info)
+        if bend is None or is_rectified:
+            return _Camera(intrinsics, None, "calibrated")
+        if parameters.rectify == "never" or not bend.is_known:
+            intrinsics = dataclasses.replace(intrinsics, has_distortion=True)
+            return _Camera(intrinsics, None, f"calibrated, {bend.model} distortion left as it is")
+        return _Camera(intrinsics, bend, f"calibrated, {bend.model} distortion undone")
 
 
 @dataclasses.dataclass(frozen=True)
-class _Picker:
-    """Chooses between what a goal brings and what came on the topics."""
+class _Camera:
+    """Intrinsics of the image as it came, the bend to undo, and both in words."""
 
-    goal: PlanInteraction.Goal
-    parameters: PlannerParameters
-    latest: dict[str, _Received]
-    images: list[_Received]
-    now_sec: float
+    intrinsics: CameraIntrinsics | None
+    bend: LensDistortion | None
+    words: str
 
-    @property
-    def has_own_image(self) -> bool:
-        return not conversions.is_empty_image(self.goal.image)
 
-    @property
-    def has_own_pair(self) -> bool:
-        return self.has_own_image and not conversions.is_empty_image(self.goal.target_mask)
+def _fill_numbers(
+    goal: PlanInteraction.Goal, parameters: PlannerParameters
+) -> dict[str, int | float | None]:
+    defaults = conversions.GoalNumbers(
+        seed=parameters.seed,
+        num_inference_steps=parameters.num_inference_steps or None,
+        guidance_scale=parameters.guidance_scale or None,
+        num_frames=parameters.num_frames or None,
+        num_candidates=parameters.num_candidates,
+    )
+    return dataclasses.asdict(conversions.numbers_from_goal(goal, defaults))
 
-    def pick_mask(self) -> Image:
-        if not conversions.is_empty_image(self.goal.target_mask):
-            return self.goal.target_mask
-        return self._fresh("target_mask").message
 
-    def pick_image(self, mask: Image) -> AnyImage:
-        if self.has_own_image:
-            return self.goal.image
-        latest = self._fresh("image")
-        mask_stamp_ns = conversions.nanoseconds_from_time(mask.header.stamp)
-        for image in self.images:
-            if mask_stamp_ns and image.stamp_ns == mask_stamp_ns:
-                return image.message
-        return latest.message
-
-    def check_pair(self, name: str, message: Image, image: AnyImage) -> None:
-        """Refuse a message whose stamp says that it is for another image."""
-        offset_sec = self._offset_sec(message, image)
-        limit_sec = self.parameters.pair_max_offset_sec
-        if abs(offset_sec) > limit_sec:
-            raise StaleInputError(
-                f"{name} must be within {limit_sec:g} s of the image, got {offset_sec:+.3f} s. "
-                "Stamp it like the image it is for, or raise pair_max_offset_sec."
-            )
-
-    def pick_depth(self, image: AnyImage, size_hw: tuple[int, int]) -> Image | None:
-        if not conversions.is_empty_image(self.goal.depth):
-            return self.goal.depth
-        if "depth" not in self.latest:
-            return None
-        if not self.has_own_image:
-            depth = self._fresh("depth").message
-            self.check_pair("depth", depth, image)
-            return depth
-        depth = self.latest["depth"].message
-        fits = (
-            (depth.height, depth.width) == size_hw
-            and depth.header.frame_id == image.header.frame_id
-            and conversions.nanoseconds_from_time(depth.header.stamp)
-            == conversions.nanoseconds_from_time(image.header.stamp)
-            != 0
-        )
-        return depth if fits else None
-
-    def pick_camera_info(self, image: AnyImage, size_hw: tuple[int, int]) -> CameraInfo | None:
-        if self.goal.camera_info.width:
-            return self.goal.camera_info
-        if "camera_info" not in self.latest:
-            return None
-        camera_info = self.latest["camera_info"].message
-        if not self.has_own_image:
-            return camera_info
-        fits = (
-            camera_info.height,
-            camera_info.width,
-        ) == size_hw and camera_info.header.frame_id == image.header.frame_id
-        return camera_info if fits else None
-
-    def pick_prompt(self) -> str:
-        topic = self.latest.get("prompt")
-        candidates = (
-            self.goal.prompt,
-            "" if topic is None else topic.message.data,
-            self.parameters.default_prompt,
-        )
-        for candidate in candidates:
-            if prompt := conversions.clean_prompt(candidate):
-                return prompt
-        return ""
-
-    def _fresh(self, topic: str) -> _Received:
-        received, limit_sec = self.latest.get(topic), self.parameters.input_max_age_sec
-        if received is None:
-            raise StaleInputError(
-                f"{topic} must come with the goal or on its topic, got none since the start. "
-                "Check the topic's name and that somebody publishes it."
-            )
-        age_sec = self.now_sec - received.arrival_sec
-        if limit_sec and age_sec > limit_sec:
-            raise StaleInputError(
-                f"{topic} must be at most {limit_sec:g} s old, got {age_sec:.1f} s. "
-                "Has its publisher stopped? Or raise input_max_age_sec."
-            )
-        return received
-
-    @staticmethod
-    def _offset_sec(message: Image, image: AnyImage) -> float:
-        stamp_ns = conversions.nanoseconds_from_time(message.header.stamp)
-        image_stamp_ns = conversions.nanoseconds_from_time(image.header.stamp)
-        # A stamp of 0 was never set and says nothing.
-        if not stamp_ns or not image_stamp_ns:
-            return 0.0
-        return (stamp_ns - image_stamp_ns) / _NS_PER_SECOND
+def _describe(request: PlanRequest, chosen: ChosenInputs, camera: _Camera) -> str:
+    height, width = request.image.shape[:2]
+    num_marked = int(request.target_mask.sum())
+    mask_sec = measure_offset_sec(chosen.target_mask, chosen.image)
+    depth = "none"
+    if chosen.depth is not None:
+        depth = f"{measure_offset_sec(chosen.depth, chosen.image):+.3f} s"
+    return (
+        f"planning on a {width}x{height} image: target_mask marks {num_marked} pixels "
+        f"({num_marked / (width * height):.1%}), {mask_sec:+.3f} s from the image; depth {depth}; "
+        f"camera {camera.words}"
+    )

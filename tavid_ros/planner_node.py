@@ -80,7 +80,8 @@ class PlannerNode(LifecycleNode):
         self._server: GoalServer | None = None
         self._owned: list[Callable[[], object]] = []
         self._gate = GoalGate()
-        self._inputs = LatestInputs()
+        self._topics: InputTopics | None = None
+        self._inputs = LatestInputs(tell=self.get_logger().info)
         self._num_malformed: collections.Counter[str] = collections.Counter()
         self._vital_signs = VitalSigns(
             self, self.guard, lambda: self._server is not None, self._describe
@@ -100,13 +101,8 @@ class PlannerNode(LifecycleNode):
         try:
             # Before the model, which may load for minutes: a prompt or mask that is published
             # once in that time must not be lost.
-            topics = InputTopics(
-                self,
-                self._inputs,
-                self._num_malformed,
-                use_compressed_image=parameters.use_compressed_image,
-            )
-            self._owned.append(topics.destroy)
+            self._topics = InputTopics(self, self._inputs, self._num_malformed, parameters)
+            self._owned.append(self._topics.destroy)
             self._load(parameters)
         except TavidError:
             self.release()
@@ -187,6 +183,7 @@ class PlannerNode(LifecycleNode):
         worker, self._worker = self._worker, None
         publishers, self._plan_publishers = self._plan_publishers, None
         owned, self._owned, self._runner = self._owned, [], None
+        self._topics = None
         if worker is not None:
             worker.stop()
         if server is not None:

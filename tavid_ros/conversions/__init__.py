@@ -5,8 +5,10 @@ anything else. cv_bridge is not used.
 """
 
 from tavid_ros.conversions.cameras import (
-    has_distortion,
+    distortion_from_message,
+    fit_intrinsics,
     intrinsics_from_message,
+    is_rectified_topic,
     message_from_intrinsics,
 )
 from tavid_ros.conversions.frames import (
@@ -45,6 +47,12 @@ from tavid_ros.conversions.motions import (
     path_from_track,
     trajectory_from_motion,
 )
+from tavid_ros.conversions.targets import (
+    query_from_box,
+    query_from_point,
+    query_from_points,
+    query_from_request,
+)
 from tavid_ros.conversions.times import (
     duration_from_seconds,
     header_from_stamp,
@@ -64,15 +72,17 @@ __all__ = [
     "compressed_from_image",
     "delete_markers",
     "depth_from_message",
+    "distortion_from_message",
     "duration_from_seconds",
     "feedback_from_progress",
     "fill_result",
+    "fit_intrinsics",
     "goal_from_request",
-    "has_distortion",
     "header_from_stamp",
     "image_from_message",
     "intrinsics_from_message",
     "is_empty_image",
+    "is_rectified_topic",
     "make_result",
     "markers_from_plan",
     "mask_from_message",
@@ -85,6 +95,10 @@ __all__ = [
     "numbers_from_goal",
     "path_from_track",
     "progress_from_feedback",
+    "query_from_box",
+    "query_from_point",
+    "query_from_points",
+    "query_from_request",
     "seconds_from_duration",
     "trajectory_from_motion",
     "transform_from_message",

@@ -22,6 +22,10 @@ _JPEG_SIGNATURE = b"\xff\xd8"
 # Start-of-frame markers of ITU-T T.81, table B.1; C4, C8 and CC are other segments.
 _JPEG_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD8)})
+_JPEG_SCAN, _JPEG_END = b"\xff\xda", b"\xff\xd9"
+# A progressive picture has about ten; each one costs a pass over all pixels.
+_MAX_JPEG_SCANS = 100
+_PNG_END = b"IEND"
 
 
 def read_picture_size(name: str, data: bytes) -> tuple[int, int]:
@@ -35,7 +39,8 @@ def read_picture_size(name: str, data: bytes) -> tuple[int, int]:
         Height and width, pixels.
 
     Raises:
-        InputError: If it is neither JPEG nor PNG, too long, or ends inside its header.
+        InputError: If it is neither JPEG nor PNG, too long, cut off, or made to keep its reader
+            busy.
     """
     if len(data) > MAX_COMPRESSED_BYTES:
         raise InputError(
@@ -43,9 +48,12 @@ def read_picture_size(name: str, data: bytes) -> tuple[int, int]:
             "Compress it more."
         )
     if data.startswith(_PNG_SIGNATURE):
-        size = _read_png_size(data)
+        size, is_whole = _read_png_size(data), data.rfind(_PNG_END) > 0
     elif data.startswith(_JPEG_SIGNATURE):
         size = _read_jpeg_size(data)
+        # A decoder fills what is cut off with grey and says nothing.
+        is_whole = data.rfind(_JPEG_END) > data.rfind(_JPEG_SCAN) > 0
+        _check_scans(name, data)
     else:
         raise InputError(
             f"{name}.data must be a JPEG or PNG file, got bytes that begin with "
@@ -62,7 +70,21 @@ def read_picture_size(name: str, data: bytes) -> tuple[int, int]:
             f"{name} must have sides of 1 to {MAX_IMAGE_SIDE_PX} pixels, got {width}x{height}. "
             "Resize it before sending."
         )
+    if not is_whole:
+        raise InputError(
+            f"{name}.data must hold a whole picture, got {len(data)} bytes without its end mark. "
+            "Send it again."
+        )
     return size
+
+
+def _check_scans(name: str, data: bytes) -> None:
+    num_scans = data.count(_JPEG_SCAN)
+    if num_scans > _MAX_JPEG_SCANS:
+        raise InputError(
+            f"{name}.data must have at most {_MAX_JPEG_SCANS} scans, got {num_scans}. "
+            "Send a baseline JPEG."
+        )
 
 
 def _read_png_size(data: bytes) -> tuple[int, int] | None:

@@ -51,6 +51,8 @@ COLOR_ENCODINGS: Mapping[str, PixelFormat] = {
 MASK_ENCODINGS: Mapping[str, PixelFormat] = {
     "mono8": PixelFormat("u1", 1),
     "8UC1": PixelFormat("u1", 1),
+    # No name of sensor_msgs, but what numpy calls the type of a mask.
+    "bool": PixelFormat("u1", 1),
 }
 DEPTH_ENCODINGS: Mapping[str, PixelFormat] = {
     "32FC1": PixelFormat("f4", 1),
@@ -127,6 +129,8 @@ def _advise_encoding(encoding: str, encodings: Mapping[str, PixelFormat]) -> str
         return "Send the mask as mono8 with 0 = background and 255 = object."
     if encodings is DEPTH_ENCODINGS:
         return "Send metres as 32FC1 or millimetres as 16UC1."
+    if encoding.startswith("bayer_"):
+        return "Debayer it, for example with image_proc."
     return "Convert the image to rgb8."
 
 
