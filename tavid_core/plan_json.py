@@ -127,6 +127,8 @@ def request_fields_from_json(document: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "guidance_scale": guidance,
         "num_frames": read_field(document, "request.num_frames", int, optional=True),
+        # Plans of earlier versions do not say.
+        "num_candidates": read_field(document, "request.num_candidates", int, optional=True) or 1,
         "stamp_ns": read_field(document, "request.stamp_ns", int),
         "frame_id": read_field(document, "request.frame_id", str),
         "intrinsics": None if camera is None else _camera_from_json(camera),
@@ -145,6 +147,7 @@ def _request_to_json(request: PlanRequest) -> dict[str, Any]:
         "num_inference_steps": request.num_inference_steps,
         "guidance_scale": request.guidance_scale,
         "num_frames": request.num_frames,
+        "num_candidates": request.num_candidates,
         "stamp_ns": int(request.stamp_ns),
         "frame_id": request.frame_id,
         "image_width": int(request.image.shape[1]),

@@ -13,6 +13,7 @@ import torch
 
 from tavid_core.adapter import hash_folder, load_adapter
 from tavid_core.adapter_manifest import AdapterManifest
+from tavid_core.candidates import Candidate
 from tavid_core.config import PlannerConfig
 from tavid_core.errors import ConfigError
 from tavid_core.frame_fit import FrameFit
@@ -142,7 +143,7 @@ class InteractionPlanner:
         on_progress: Callable[[PlanProgress], None] | None = None,
         should_stop: Callable[[], bool] | None = None,
     ) -> InteractionPlan:
-        """Answer a request.
+        """Answer a request, with the best of its candidates.
 
         Args:
             request: Image, mask and prompt.
@@ -151,26 +152,33 @@ class InteractionPlanner:
             should_stop: Asked at the same moments; True ends the plan at once, without decoding.
 
         Returns:
-            The plan.
+            The plan; its provenance names the seed that it shows, and every seed with its score.
 
         Raises:
             CanceledError: If `should_stop` said so.
             InputError: If the request does not fit the model.
             NonFiniteError: If the model gave NaN or infinity.
         """
-        reporter = ProgressReporter(on_progress, should_stop, closing_sec=self._closing_sec)
-        rollout = self.sampler.sample(request, reporter)
-        reporter.report("lift", 0, 1)
-        motion = self._lift(rollout, request)
-        self._closing_sec = reporter.closing_sec
-        planning_time_sec = reporter.elapsed_sec
-        reporter.report("lift", 1, 1)
+        reporter = ProgressReporter(
+            on_progress,
+            should_stop,
+            closing_sec=self._closing_sec,
+            num_candidates=request.num_candidates,
+        )
+        best: Candidate | None = None
+        tried: list[dict[str, object]] = []
+        for seed in range(request.seed, request.seed + request.num_candidates):
+            candidate = self._try_seed(dataclasses.replace(request, seed=seed), reporter)
+            tried.append(candidate.to_json())
+            # The first of equals, so that one candidate more never changes a tie.
+            if best is None or candidate.score > best.score:
+                best = candidate
         return InteractionPlan(
             request=request,
-            rollout=rollout,
-            motion=motion,
-            provenance=self.provenance(request),
-            planning_time_sec=planning_time_sec,
+            rollout=best.rollout,
+            motion=best.motion,
+            provenance={**self.provenance(request), "seed": best.seed, "candidates": tried},
+            planning_time_sec=reporter.elapsed_sec,
         )
 
     def imagine(
@@ -221,6 +229,15 @@ class InteractionPlanner:
             "scheduler": type(pipeline.scheduler).__name__,
             "versions": {name: _version(name) for name in VERSIONED},
         }
+
+    def _try_seed(self, request: PlanRequest, reporter: ProgressReporter) -> Candidate:
+        rollout = self.sampler.sample(request, reporter)
+        reporter.report("lift", 0, 1)
+        motion = self._lift(rollout, request)
+        self._closing_sec = reporter.closing_sec
+        reporter.report("lift", 1, 1)
+        reporter.end_candidate()
+        return Candidate(seed=request.seed, rollout=rollout, motion=motion)
 
     def _lift(self, rollout: Rollout, request: PlanRequest) -> InteractionMotion:
         if self._detector is None:

@@ -19,6 +19,7 @@ class ProgressReporter:
         should_stop: Asked at the same moments, or None.
         closing_sec: What decoding and lifting took last time, or None if never measured; one
             denoising step is then assumed.
+        num_candidates: How often the stages come; their steps are counted through.
         clock: Steady clock, seconds.
     """
 
@@ -28,6 +29,7 @@ class ProgressReporter:
         should_stop: Callable[[], bool] | None = None,
         *,
         closing_sec: float | None = None,
+        num_candidates: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_progress = on_progress
@@ -37,6 +39,9 @@ class ProgressReporter:
         self._began = clock()
         self._stage_began = self._began
         self._denoised: float | None = None
+        self._num_candidates = num_candidates
+        self._num_done = 0
+        self._candidate_began = self._began
 
     @property
     def elapsed_sec(self) -> float:
@@ -48,13 +53,19 @@ class ProgressReporter:
         """Since denoising ended, seconds; None before that."""
         return None if self._denoised is None else self._clock() - self._denoised
 
+    def end_candidate(self) -> None:
+        """Count on from here: the stages come again for the next candidate."""
+        self._num_done += 1
+        self._candidate_began = self._clock()
+        self._denoised = None
+
     def report(self, stage: str, step: int, total_steps: int) -> None:
         """Say that `step` of `total_steps` are done, then ask whether to go on.
 
         Args:
             stage: "condition", "denoise", "decode" or "lift".
-            step: Steps done; 0 begins the stage.
-            total_steps: Steps of the stage.
+            step: Steps done of this candidate; 0 begins the stage.
+            total_steps: Steps of the stage of one candidate.
 
         Raises:
             CanceledError: If the caller wants to stop.
@@ -67,8 +78,8 @@ class ProgressReporter:
             self._on_progress(
                 PlanProgress(
                     stage=stage,
-                    step=step,
-                    total_steps=total_steps,
+                    step=self._num_done * total_steps + step,
+                    total_steps=self._num_candidates * total_steps,
                     elapsed_sec=self.elapsed_sec,
                     remaining_sec=self._estimate(stage, step, total_steps),
                 )
@@ -80,6 +91,18 @@ class ProgressReporter:
             )
 
     def _estimate(self, stage: str, step: int, total_steps: int) -> float | None:
+        current_sec = self._estimate_candidate(stage, step, total_steps)
+        if self._num_done:
+            each_sec = (self._candidate_began - self._began) / self._num_done
+            if current_sec is None:
+                current_sec = max(0.0, each_sec - (self._clock() - self._candidate_began))
+        elif current_sec is None:
+            return None
+        else:
+            each_sec = self.elapsed_sec + current_sec
+        return current_sec + (self._num_candidates - self._num_done - 1) * each_sec
+
+    def _estimate_candidate(self, stage: str, step: int, total_steps: int) -> float | None:
         if stage == "denoise" and step > 0:
             step_sec = (self._clock() - self._stage_began) / step
             closing = step_sec if self._closing_sec is None else self._closing_sec

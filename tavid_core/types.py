@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 MAX_IMAGE_SIDE_PX = 4096
+MAX_CANDIDATES = 16
 MAX_PROMPT_CHARACTERS = 1024
 
 
@@ -89,6 +90,8 @@ class PlanRequest:
         num_inference_steps: Denoising steps, or None for the model's default.
         guidance_scale: Classifier-free guidance, or None for the model's default.
         num_frames: Frames of the rollout (8n+1), or None for the model's default.
+        num_candidates: Rollouts to imagine, with the seeds seed, seed + 1, ...; the best one is
+            the plan. 1 to 16.
         stamp_ns: When the image was taken, nanoseconds.
         frame_id: Optical frame of the camera.
 
@@ -106,6 +109,7 @@ class PlanRequest:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     num_frames: int | None = None
+    num_candidates: int = 1
     stamp_ns: int = 0
     frame_id: str = "camera_optical_frame"
 
@@ -160,7 +164,11 @@ class PlanRequest:
                 f"prompt must have 1 to {MAX_PROMPT_CHARACTERS} characters, got {len(prompt)}. "
                 "Say in one sentence what should happen."
             )
-        if not 0 <= self.seed < 2**63:
+        if not 1 <= self.num_candidates <= MAX_CANDIDATES:
+            raise InputError(
+                f"num_candidates must be in 1..{MAX_CANDIDATES}, got {self.num_candidates}. Try 4."
+            )
+        if not 0 <= self.seed <= 2**63 - self.num_candidates:
             raise InputError(f"seed must be in 0..2**63-1, got {self.seed}. Use a small number.")
         steps = self.num_inference_steps
         if steps is not None and not 1 <= steps <= 1000:

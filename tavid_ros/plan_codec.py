@@ -35,6 +35,7 @@ _REQUEST_SCALARS = (
     "num_inference_steps",
     "guidance_scale",
     "num_frames",
+    "num_candidates",
     "stamp_ns",
     "frame_id",
 )

@@ -45,12 +45,14 @@ class GoalNumbers:
         num_inference_steps: Denoising steps, None = the model's default.
         guidance_scale: Classifier-free guidance, None = the model's default.
         num_frames: Frames of the rollout, None = the model's default.
+        num_candidates: Rollouts to choose from.
     """
 
     seed: int = 0
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     num_frames: int | None = None
+    num_candidates: int = 1
 
 
 def clean_prompt(text: str, name: str = "prompt") -> str:
@@ -107,6 +109,7 @@ def numbers_from_goal(goal: PlanInteraction.Goal, defaults: GoalNumbers) -> Goal
         num_inference_steps=goal.num_inference_steps or defaults.num_inference_steps,
         guidance_scale=goal.guidance_scale or defaults.guidance_scale,
         num_frames=goal.num_frames or defaults.num_frames,
+        num_candidates=goal.num_candidates or defaults.num_candidates,
     )
 
 
@@ -118,7 +121,7 @@ def goal_from_request(request: PlanRequest, *, return_frames: bool = False) -> P
         return_frames: Whether the rollout shall travel in the result.
 
     Returns:
-        The goal. Seed 0 is sent as it is and means the node's default.
+        The goal. Seed 0 is sent as it is and means the node's default, as one candidate does.
     """
     header = header_from_stamp(request.stamp_ns, request.frame_id)
     goal = PlanInteraction.Goal(
@@ -129,6 +132,7 @@ def goal_from_request(request: PlanRequest, *, return_frames: bool = False) -> P
         num_inference_steps=request.num_inference_steps or 0,
         guidance_scale=float(request.guidance_scale or 0.0),
         num_frames=request.num_frames or 0,
+        num_candidates=0 if request.num_candidates == 1 else request.num_candidates,
         return_frames=return_frames,
     )
     if request.actor_mask is not None:

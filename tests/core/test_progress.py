@@ -50,6 +50,20 @@ def test_later_plans_know_the_rest():
     assert remaining == [None, None, 8.0, 5.0, 5.0, 1.0]
 
 
+def test_candidates_are_counted_through_and_reckoned_with():
+    clock, seen = Clock(), []
+    reporter = ProgressReporter(seen.append, num_candidates=3, clock=clock)
+    for _ in range(3):
+        for step in range(3):
+            reporter.report("denoise", step, 2)
+            clock.now += 2.0
+        reporter.end_candidate()
+    assert [p.step for p in seen] == [0, 1, 2, 2, 3, 4, 4, 5, 6]
+    assert {p.total_steps for p in seen} == {6}
+    # Two seconds a step; one more is assumed for the rest of each candidate.
+    assert [p.remaining_sec for p in seen] == [None, 16, 14, 12, 10, 8, 6, 4, 2]
+
+
 def test_stop_is_asked_after_the_report():
     seen = []
     reporter = ProgressReporter(seen.append, lambda: True)
