@@ -17,6 +17,7 @@ from tavid_core.camera import intrinsics_from_field_of_view, intrinsics_to_json,
 from tavid_core.frame_fit import FrameFit
 from tavid_core.plan_json import plan_to_json
 from tavid_core.summary import describe_outcome, rate_outcome
+from tavid_core.target_box import estimate_target_size
 from tavid_core.types import InteractionPlan
 from tavid_core.video import encode_mp4, enlarge
 from tavid_core.visualize import TRACK_COLORS, draw_overlay
@@ -90,7 +91,13 @@ def _page_data(plan: InteractionPlan) -> dict[str, Any]:
         "window": list(fit.window),
         "colors": {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in TRACK_COLORS.items()},
         "cloud": _cloud(plan),
+        "target_size_m": _target_size(plan),
     }
+
+
+def _target_size(plan: InteractionPlan) -> list[float] | None:
+    size_m = estimate_target_size(plan)
+    return None if size_m is None else [float(side) for side in size_m]
 
 
 def _cloud(plan: InteractionPlan) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tavid_core.page import render_page
-from tests.drawn import draw_plan
+from tests.drawn import draw_plan, fill_plan
 
 pytestmark = pytest.mark.browser
 
@@ -49,6 +49,13 @@ def test_script_reaches_its_end_at_the_asked_frame(browser_path, tmp_path):
     assert ">1.50 s</output>" in dom
     assert dom.count('class="bar"') == 5
     assert "model_sha256" in dom
+
+
+def test_parts_of_the_motion_are_under_the_timeline(browser_path, tmp_path):
+    dom = dump(browser_path, tmp_path, fill_plan(draw_plan()), frame=2)
+    assert 'data-status="ready"' in dom
+    assert 'class="span approach" title="approach: 0.00 to 0.88 s"' in dom
+    assert 'class="transport">transport</span>' in dom
 
 
 def test_hostile_prompt_runs_nothing(browser_path, tmp_path):

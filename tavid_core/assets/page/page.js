@@ -72,6 +72,21 @@
     requestAnimationFrame(tick);
   }
 
+  // Parts of the motion under the timeline; of a plan without parts, the contact alone.
+  function fillSpans() {
+    const { segments, contact } = data.motion;
+    const parts = segments.length ? segments.map((part) => [part.name, part.start_frame, part.end_frame])
+      : contact.start_frame === null ? [] : [["contact", contact.start_frame, contact.end_frame]];
+    for (const [name, first, last] of parts) {
+      const span = make("div", `span ${name}`);
+      span.title = `${name}: ${(first / fps).toFixed(2)} to ${(last / fps).toFixed(2)} s`;
+      span.style.left = `${100 * first / Math.max(numFrames - 1, 1)}%`;
+      span.style.width = `${100 * Math.min(last - first + 1, numFrames - 1 - first) / Math.max(numFrames - 1, 1)}%`;
+      find("spans").append(span);
+    }
+    for (const name of new Set(parts.map((part) => part[0]))) find("span-names").append(make("span", name, name));
+  }
+
   function fillBars() {
     for (const [name, value] of Object.entries(data.motion.confidence)) {
       const bar = make("div", "bar");
@@ -109,14 +124,9 @@
   }
 
   function start() {
-    const contact = data.motion.contact, span = find("contact-span");
     scrub.max = String(numFrames - 1);
     find("stage").style.setProperty("--aspect", `${data.rollout.width} / ${data.rollout.height}`);
-    if (contact.start_frame === null) span.hidden = true;
-    else {
-      span.style.left = `${100 * contact.start_frame / Math.max(numFrames - 1, 1)}%`;
-      span.style.width = `${100 * (contact.end_frame - contact.start_frame) / Math.max(numFrames - 1, 1)}%`;
-    }
+    fillSpans();
     find("play").addEventListener("click", () => setPlaying(!isPlaying));
     scrub.addEventListener("input", () => { setPlaying(false); seek(Number(scrub.value)); });
     video.addEventListener("error", () => { hasVideo = false; document.documentElement.dataset.video = "failed"; });

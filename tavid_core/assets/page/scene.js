@@ -99,6 +99,7 @@ class SpaceView {
     this.drawFrustum();
     this.drawBody();
     for (const track of [...this.data.motion.hands, this.data.motion.target]) this.drawPath(track);
+    this.drawTargetBox();
     this.drawContact();
   }
 
@@ -166,6 +167,18 @@ class SpaceView {
       if (ends[0] && ends[1]) this.line(ends, "#c8cdd7", 3, 0.85);
     }
     for (const track of this.data.motion.body) this.dot(at(track.name), "#c8cdd7", 3.5);
+    for (const hand of this.data.motion.hands) this.drawAxes(hand);
+  }
+
+  // Where a hand points: its x, y and z axis in red, green and blue, 6 cm long.
+  drawAxes(hand) {
+    const frame = Math.round(this.frame), at = hand.positions_camera_m[frame];
+    const turn = hand.quaternions_xyzw && hand.quaternions_xyzw[frame];
+    if (!at || !turn) return;
+    ["#ff6b6b", "#7ee787", "#6ea8fe"].forEach((color, axis) => {
+      const way = rotate(turn, [0, 1, 2].map((other) => (other === axis ? 0.06 : 0)));
+      this.line([at, way.map((value, other) => value + at[other])], color, 2);
+    });
   }
 
   drawPath(track) {
@@ -177,12 +190,35 @@ class SpaceView {
     this.dot(here, color, track.name === "target" ? 8 : 6.5);
   }
 
+  // The target's outer size, turned as the target is; without a measured rotation it stays as it was.
+  drawTargetBox() {
+    const size = this.data.target_size_m, motion = this.data.motion;
+    const center = sampleTrack(motion.target.positions_camera_m, this.frame);
+    if (!size || !center) return;
+    const turn = motion.target_quaternions_xyzw[Math.round(this.frame)] || [0, 0, 0, 1];
+    const corner = (index) => rotate(turn, size.map((side, axis) => ((index >> axis & 1) - 0.5) * side))
+      .map((value, axis) => value + center[axis]);
+    for (let index = 0; index < 8; index += 1) {
+      for (const bit of [1, 2, 4]) {
+        if (!(index & bit)) this.line([corner(index), corner(index | bit)], this.data.colors.target, 1.5, 0.9);
+      }
+    }
+  }
+
   drawContact() {
     const contact = this.data.motion.contact;
     if (!contact.touches_target || !contact.point_camera_m) return;
     const active = this.frame >= contact.start_frame;
     this.dot(contact.point_camera_m, active ? "#78ffaa" : "#4b6b58", 12, true);
   }
+}
+
+// A vector turned by a unit quaternion x y z w.
+function rotate([x, y, z, w], v) {
+  const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+  const t = cross([x, y, z], v).map((value) => 2 * value);
+  const u = cross([x, y, z], t);
+  return v.map((value, axis) => value + w * t[axis] + u[axis]);
 }
 
 function median(points) {
