@@ -6,7 +6,7 @@ OK: fine, or nothing to say yet. WARN: it works, and somebody should look. ERROR
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import psutil
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from tavid_core.errors import ErrorCode
 from tavid_ros.goal_runner import LastPlan
 from tavid_ros.goal_statistics import GoalStatistics
+from tavid_ros.input_watchdog import InputProblem
 from tavid_ros.output_frame import OutputFrame
 from tavid_ros.publishers import PlanPublishers
 from tavid_ros.worker_job import WorkerState
@@ -113,33 +114,48 @@ def describe_inputs(
     num_malformed: Mapping[str, int],
     max_age_sec: float,
     rates_hz: Mapping[str, float] | None = None,
+    num_lost: Mapping[str, int] | None = None,
+    problems: Sequence[InputProblem] = (),
 ) -> DiagnosticStatus:
-    """Tell how old and how frequent the inputs are.
+    """Tell how old and how frequent the inputs are, and why one does not come.
 
     Args:
         ages_sec: By topic.
         num_malformed: Refused messages by topic.
         max_age_sec: From which age a goal would refuse them; 0 = none.
         rates_hz: By topic.
+        num_lost: Messages that DDS gave up on the way, by topic.
+        problems: Of the watchdog.
 
     Returns:
-        WARN if image or mask are stale or malformed messages came. Missing ones are no fault: goals
-        may bring their own.
+        ERROR if a stream has fallen silent for long; WARN if the watchdog found another problem,
+        image or mask are stale, or malformed messages came. Missing publishers are no fault: goals
+        may bring the inputs.
     """
     values = {f"{topic}_age_sec": f"{age:.2f}" for topic, age in sorted(ages_sec.items())}
     values |= {
         f"{topic}_rate_hz": f"{rate:.1f}" for topic, rate in sorted((rates_hz or {}).items())
     }
     values |= {f"{topic}_malformed": count for topic, count in sorted(num_malformed.items())}
+    values |= {f"{topic}_lost": count for topic, count in sorted((num_lost or {}).items())}
+    values |= {f"{problem.name}_problem": problem.text for problem in problems}
+    wrong = [problem for problem in problems if problem.is_warning]
+    missing = [problem.name for problem in problems if not problem.is_warning]
     stale = [
         topic
         for topic in _REQUIRED_TOPICS
         if max_age_sec and ages_sec.get(topic, 0.0) > max_age_sec
     ]
-    if stale:
+    if wrong:
+        message = "; ".join(f"{problem.name}: {problem.kind}" for problem in wrong)
+        is_error = any(problem.is_error for problem in wrong)
+        level = DiagnosticStatus.ERROR if is_error else DiagnosticStatus.WARN
+    elif stale:
         message, level = f"stale: {', '.join(stale)}", DiagnosticStatus.WARN
     elif any(num_malformed.values()):
         message, level = "malformed messages were refused", DiagnosticStatus.WARN
+    elif missing:
+        message, level = f"no publisher of {', '.join(missing)}", DiagnosticStatus.OK
     else:
         message, level = "fine", DiagnosticStatus.OK
     return _make_status("inputs", level, message, values)
@@ -232,16 +248,21 @@ def describe_callbacks(num_failures: Mapping[str, int]) -> DiagnosticStatus:
     return _make_status("callbacks", DiagnosticStatus.ERROR, "failures, see the log", values)
 
 
-def describe_target(state: str, values: Mapping[str, object]) -> DiagnosticStatus:
+def describe_target(
+    state: str, values: Mapping[str, object], *, is_stale: bool = False
+) -> DiagnosticStatus:
     """Tell how a segmenter's target is.
 
     Args:
-        state: "waiting for a click", "marked", "following" or "lost".
+        state: "waiting for a click", "marked", "following", "out of sight" or "lost".
         values: What else is known.
+        is_stale: Whether images have stopped coming.
 
     Returns:
-        WARN if it is lost.
+        WARN if it is lost, or if images have stopped while it is followed.
     """
+    if is_stale and state == "following":
+        return _make_status("target", DiagnosticStatus.WARN, "no new image to follow it on", values)
     level = DiagnosticStatus.WARN if state == "lost" else DiagnosticStatus.OK
     return _make_status("target", level, state, values)
 

@@ -212,6 +212,7 @@ class PlannerNode(LifecycleNode):
 
     def _describe(self) -> list[DiagnosticStatus]:
         runner, worker, publishers = self._runner, self._worker, self._plan_publishers
+        topics = self._topics
         return [
             diagnostics.describe_worker(worker),
             diagnostics.describe_memory(worker),
@@ -219,6 +220,9 @@ class PlannerNode(LifecycleNode):
                 self._inputs.ages_sec(),
                 self._num_malformed,
                 read(self, PlannerParameters).input_max_age_sec,
+                self._inputs.rates_hz(),
+                {} if topics is None else topics.num_lost,
+                () if topics is None else topics.problems,
             ),
             diagnostics.describe_last_plan(None if runner is None else runner.last_plan),
             diagnostics.describe_goals(None if runner is None else runner.statistics),

@@ -11,6 +11,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from tavid_core.errors import ErrorCode
 from tavid_ros import diagnostics
 from tavid_ros.goal_statistics import GoalStatistics
+from tavid_ros.input_watchdog import InputProblem
 from tavid_ros.output_frame import OutputFrame
 from tavid_ros.transform_tree import MissingTransformError, TransformTree
 from tests.ros.messages import make_request
@@ -55,6 +56,22 @@ def test_goals_are_counted_by_code_with_the_median_of_the_last_ten_plans():
 def test_rates_are_told_beside_ages():
     status = diagnostics.describe_inputs({"image": 0.04}, {}, 2.0, {"image": 29.97})
     assert read_values(status) == {"image_age_sec": "0.04", "image_rate_hz": "30.0"}
+
+
+def test_problems_of_inputs_set_the_level():
+    gap = InputProblem("depth", "gap", "depth must be stamped")
+    silent = InputProblem("image", "silent", "image must bring", is_error=True)
+    missing = InputProblem("target_mask", "missing", "target_mask must have a publisher")
+
+    def describe(*problems):
+        status = diagnostics.describe_inputs({}, {}, 2.0, {}, {"image": 3}, problems)
+        assert read_values(status)["image_lost"] == "3"
+        return status.level, status.message
+
+    assert describe() == (DiagnosticStatus.OK, "fine")
+    assert describe(missing) == (DiagnosticStatus.OK, "no publisher of target_mask")
+    assert describe(missing, gap) == (DiagnosticStatus.WARN, "depth: gap")
+    assert describe(gap, silent) == (DiagnosticStatus.ERROR, "depth: gap; image: silent")
 
 
 def test_a_missing_transform_is_an_error_until_it_is_found():
