@@ -15,10 +15,12 @@ import sys
 
 from tavid_core.errors import ErrorCode, TavidError
 
-__all__ = ["connect_to_parent", "describe_error"]
+__all__ = ["connect_to_parent", "describe_error", "is_out_of_memory"]
 
 _PR_SET_PDEATHSIG = 1
 _MAX_MESSAGE_CHARACTERS = 800
+# What torch's CPU allocator, CUDA and cuBLAS say in a plain RuntimeError.
+_OUT_OF_MEMORY_WORDS = ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def connect_to_parent(args: list[str] | None, description: str) -> socket.socket:
@@ -54,11 +56,9 @@ def describe_error(error: Exception, logger: logging.Logger) -> dict[str, object
     Returns:
         code and message, JSON values.
     """
-    # torch.OutOfMemoryError is known by name, so that torch need not be imported for it.
-    is_out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if isinstance(error, TavidError):
         code, message = error.code, str(error)
-    elif is_out_of_memory:
+    elif is_out_of_memory(error):
         code = ErrorCode.OUT_OF_MEMORY
         message = (
             f"memory must hold the model and its work, got {type(error).__name__}: {error}. "
@@ -72,6 +72,23 @@ def describe_error(error: Exception, logger: logging.Logger) -> dict[str, object
     if code is not ErrorCode.CANCELED:
         logger.error("%s", message, exc_info=not isinstance(error, TavidError))
     return {"code": int(code), "message": message[:_MAX_MESSAGE_CHARACTERS]}
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error says that there was not enough memory.
+
+    Args:
+        error: Any.
+
+    Returns:
+        True for MemoryError and for what torch raises on any device.
+    """
+    # torch.OutOfMemoryError is known by name, so that torch need not be imported for it.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    return isinstance(error, RuntimeError) and any(
+        words in str(error) for words in _OUT_OF_MEMORY_WORDS
+    )
 
 
 def _die_with_parent(parent_pid: int) -> None:

@@ -10,6 +10,7 @@ Messages to it: load, plan, cancel. Messages from it: ready, load_failed, progre
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import os
 import queue
@@ -24,7 +25,7 @@ from typing import Protocol
 from tavid_core.errors import CanceledError, ConfigError, ErrorCode, NotReadyError, TavidError
 from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 from tavid_ros import plan_codec
-from tavid_ros.child import connect_to_parent
+from tavid_ros.child import connect_to_parent, is_out_of_memory
 from tavid_ros.wire import Message, receive_message, send_message
 
 __all__ = ["BACKENDS", "Planner", "Worker", "main"]
@@ -54,6 +55,7 @@ def _load_tavid(options: Mapping[str, str]) -> Planner:
         device=options["device"],
         dtype=options["dtype"],
         offload=options["offload"],
+        vae_tiling=bool(options.get("vae_tiling", False)),
     )
 
 
@@ -141,6 +143,7 @@ class Worker:
         def on_progress(progress: PlanProgress) -> None:
             self._send({"type": "progress", "job": job, **plan_codec.pack_progress(progress)})
 
+        failure: dict[str, object] | None = None
         try:
             if self._planner is None:
                 raise NotReadyError(
@@ -155,21 +158,22 @@ class Worker:
             packed, plan_arrays = plan_codec.pack_plan(plan)
             saved = _save(plan, str(header["save_to"]))
         except Exception as error:  # noqa: BLE001 - edge of the process, told to the node
-            self._send({"type": "failure", "job": job, **_describe(error)})
-            _free_memory()
+            failure = _describe(error)
         else:
             told = {**packed, **saved, **_measure_memory()}
             self._send({"type": "result", "job": job, **told}, plan_arrays)
         finally:
             self._canceled_jobs.discard(job)
+        if failure is not None:
+            # Only now: an error keeps the frames, and with them the tensors, of what raised it.
+            _free_memory()
+            self._send({"type": "failure", "job": job, **failure, **_measure_memory()})
 
 
 def _describe(error: Exception) -> dict[str, object]:
-    # torch.OutOfMemoryError is known by name, so that torch need not be imported for it.
-    is_out_of_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if isinstance(error, TavidError):
         code, message = error.code, str(error)
-    elif is_out_of_memory:
+    elif is_out_of_memory(error):
         code = ErrorCode.OUT_OF_MEMORY
         message = (
             f"memory must hold the model and a plan, got {type(error).__name__}: {error}. "
@@ -210,6 +214,7 @@ def _measure_memory() -> dict[str, int]:
 
 
 def _free_memory() -> None:
+    gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import pytest
 import tavid_core.io
 from tavid_core.errors import ErrorCode, InputError
 from tavid_core.io import load_plan
-from tavid_ros import plan_codec
+from tavid_ros import plan_codec, worker
 from tavid_ros.wire import receive_message, send_message
 from tavid_ros.worker import BACKENDS, Worker
 from tests.ros.messages import make_request
@@ -131,20 +133,46 @@ def test_failures_are_told_and_survived(peer, prompt, code):
     assert peer.finish()[0]["type"] == "result"
 
 
-def test_torch_running_out_of_memory_is_known_by_name(peer, monkeypatch):
-    class OutOfMemoryError(RuntimeError):
-        pass
+class OutOfMemoryError(RuntimeError):
+    """Named like torch's."""
 
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (OutOfMemoryError, "CUDA"),
+        (RuntimeError, "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+        (RuntimeError, "CUDA error: out of memory"),
+    ],
+)
+def test_memory_of_a_plan_that_ran_out_of_it_is_free_before_the_next(
+    peer, monkeypatch, kind, words
+):
     class Planner:
         def plan(self, request, on_progress, should_stop):
-            raise OutOfMemoryError("CUDA")
+            tensor = np.zeros(1000).view(Tensor)
+            kept.append(weakref.ref(tensor))
+            raise kind(words)
+
+    class Tensor(np.ndarray):
+        """Only subclasses of arrays can be watched."""
+
+    kept, is_freed = [], []
+
+    def free_memory():
+        gc.collect()
+        is_freed.append(kept[0]() is None)
 
     monkeypatch.setitem(BACKENDS, "tavid", lambda options: Planner())
+    monkeypatch.setattr(worker, "_free_memory", free_memory)
+    # pytest keeps what is logged, and with it the error.
+    monkeypatch.setattr(worker._LOGGER, "disabled", True)
     assert peer.load("tavid")["type"] == "ready"
     peer.plan()
     header, _ = peer.finish()
     assert header["code"] == ErrorCode.OUT_OF_MEMORY
     assert "offload" in header["message"]
+    assert is_freed == [True]
 
 
 def test_unusable_request_is_told(peer):
