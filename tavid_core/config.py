@@ -155,6 +155,8 @@ class PlannerConfig:
         device: "cpu", "cuda", "cuda:1", ...
         dtype: "float32", "bfloat16" or "float16".
         offload: "none", "model" (one network on the device at a time) or "sequential" (one layer).
+        vae_tiling: Whether the video is decoded in tiles: much less memory, a little slower, and
+            the frames differ slightly.
 
     Raises:
         ConfigError: If a value is not one of the admitted, or the combination makes no sense.
@@ -165,6 +167,7 @@ class PlannerConfig:
     device: str = "cpu"
     dtype: str = "float32"
     offload: str = "none"
+    vae_tiling: bool = False
 
     def __post_init__(self) -> None:
         """Check the choices."""

@@ -86,6 +86,7 @@ class InteractionPlanner:
         device: str = "cpu",
         dtype: str = "float32",
         offload: str = "none",
+        vae_tiling: bool = False,
         detector: KeypointDetector | None = None,
         lifter: Lifter | None = None,
     ) -> InteractionPlanner:
@@ -100,6 +101,7 @@ class InteractionPlanner:
             device: "cpu", "cuda", "cuda:1", ...
             dtype: "float32", "bfloat16" or "float16".
             offload: "none", "model" or "sequential".
+            vae_tiling: Whether to decode in tiles, with much less memory.
             detector: Finds the actor's keypoints in frames; the shipped one if None.
             lifter: Lifts rollouts; the shipped one if None.
 
@@ -118,6 +120,7 @@ class InteractionPlanner:
             device=device,
             dtype=dtype,
             offload=offload,
+            vae_tiling=vae_tiling,
         )
         folder = find_model_folder(model)
         pipeline = load_pipeline(folder, getattr(torch, dtype))
@@ -266,6 +269,8 @@ def _hashes(
 
 
 def _place(pipeline: TargetAwarePipeline, config: PlannerConfig) -> None:
+    if config.vae_tiling:
+        pipeline.vae.enable_tiling()
     try:
         if config.offload == "model":
             pipeline.enable_model_cpu_offload(device=config.device)

@@ -52,6 +52,7 @@ def add_planner_options(parser: argparse.ArgumentParser) -> None:
     add("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1, ... [cpu]")
     add("--dtype", default="float32", help="float32, bfloat16 or float16 [float32]")
     add("--offload", default="none", help="none, model or sequential: less GPU memory [none]")
+    add("--vae-tiling", action="store_true", help="decode in tiles: less memory, a little slower")
 
 
 def load_planner(options: argparse.Namespace) -> CommandPlanner:
@@ -80,4 +81,5 @@ def load_planner(options: argparse.Namespace) -> CommandPlanner:
         device=options.device,
         dtype=options.dtype,
         offload=options.offload,
+        vae_tiling=options.vae_tiling,
     )

@@ -81,6 +81,9 @@ class PlannerParameters:
         choices=("none", "model", "sequential"),
         is_fixed=True,
     )
+    vae_tiling: bool = _parameter(
+        False, "Decode the video in tiles: much less memory, a little slower.", is_fixed=True
+    )
     load_timeout_sec: float = _parameter(
         600.0, "Longest time for loading the model.", low=1.0, high=7200.0, is_fixed=True
     )

@@ -255,7 +255,7 @@ def _choose_worker(parameters: PlannerParameters) -> WorkerOptions:
         backend=parameters.backend,
         planner={
             name: getattr(parameters, name)
-            for name in ("model", "adapter", "device", "dtype", "offload")
+            for name in ("model", "adapter", "device", "dtype", "offload", "vae_tiling")
         },
         load_timeout_sec=parameters.load_timeout_sec,
         watchdog_sec=parameters.watchdog_sec,

@@ -315,6 +315,17 @@ def test_bfloat16_runs(folders):
     assert np.isfinite(rollout.attention_map).all()
 
 
+def test_decoding_in_tiles_gives_nearly_the_same_frames(folders, planner):
+    tiled = load(folders, vae_tiling=True)
+    tiles = tiled.imagine(make_request()).frames.astype(int)
+    whole = planner.imagine(make_request()).frames.astype(int)
+    assert tiles.shape == whole.shape
+    # The tiles are blended: some pixels differ, and none by much.
+    assert np.abs(tiles - whole).max() > 0
+    assert np.abs(tiles - whole).mean() < 8.0
+    assert tiled.provenance(make_request())["vae_tiling"] is True
+
+
 def test_unusable_device_and_offload_are_refused(folders):
     with pytest.raises(ConfigError, match="offload must be 'none' on device 'cpu'"):
         load(folders, offload="model")
