@@ -14,6 +14,7 @@ import rclpy
 from rclpy.action.client import ClientGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.client import Client
+from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from tavid.action import PlanInteraction
 
@@ -37,6 +38,8 @@ __all__ = ["BenchmarkError", "Moment", "Rig", "check_planned", "make_goal"]
 WAIT_SEC = 600.0
 _POLL_SEC = 1.0
 _NUM_DOMAINS = 100
+# ROS's own depth of 10 loses requests on the client's side when many are sent at once.
+_REQUEST_QOS = QoSProfile(depth=256)
 # A plan without an actor is planned to its end too.
 _PLANNED = (ErrorCode.NONE, ErrorCode.NO_ACTOR)
 
@@ -115,7 +118,11 @@ class Rig:
             stack.callback(self.node.destroy_node)
             self.group = ReentrantCallbackGroup()
             self.client = SafeActionClient(
-                self.node, PlanInteraction, "plan_interaction", callback_group=self.group
+                self.node,
+                PlanInteraction,
+                "plan_interaction",
+                callback_group=self.group,
+                goal_service_qos_profile=_REQUEST_QOS,
             )
             stack.callback(self.client.destroy)
             executor = BackgroundExecutor(self.node, num_threads=3)

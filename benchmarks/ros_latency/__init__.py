@@ -1,0 +1,1 @@
+"""How quickly the planner node answers while a plan runs."""
