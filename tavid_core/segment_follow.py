@@ -1,7 +1,8 @@
-"""Follow a target from frame to frame, and say when it is lost.
+"""Follow a target from frame to frame, and say when it is out of sight.
 
 Optical flow carries the mask along, GrabCut moves its outline to the edges of the new frame. The
-colours of the first frame decide whether it is still the target.
+colours of the first frame decide whether it is still the target. While a hand is before it, every
+frame is compared with the last one that showed it.
 """
 
 from __future__ import annotations
@@ -52,7 +53,6 @@ class TargetFollower:
         self._mask, self._view = mask, self._project(image)
         self._first_colors = _count_colors(image, mask)
         self._first_area = int(mask.sum())
-        self._is_lost = False
 
     def follow(self, image: NDArray[np.uint8]) -> Segmentation | None:
         """Find the target in the next frame.
@@ -61,21 +61,19 @@ class TargetFollower:
             image: RGB, uint8, of the first frame's size.
 
         Returns:
-            The mask, or None if the target is lost; then it stays lost until a new click.
+            The mask, or None if the target is out of sight. It is looked for where it was seen
+            last; give up after a while, because something alike may come there.
 
         Raises:
             InputError: If the image is no picture or has another size.
         """
         check_segment_image(image)
         check_shape("image", image.shape, (*self._size_hw, 3), "Click again on the new size.")
-        if self._is_lost:
-            return None
         view = self._project(image)
         carried = self._carry(view)
         found = self._refine(image, carried) if carried.any() else None
         is_outlined = found is not None and found.score >= MIN_EDGE_SHARE
         if not is_outlined or not self._is_target(image, found.mask):
-            self._is_lost = True
             return None
         self._mask, self._view = found.mask, view
         return found

@@ -47,11 +47,11 @@ def connect_to_parent(args: list[str] | None, description: str) -> socket.socket
 
 
 def describe_error(error: Exception, logger: logging.Logger) -> dict[str, object]:
-    """Put an error into words for the node, and log it.
+    """Put an error into words for the node.
 
     Args:
         error: Any.
-        logger: Of the child; errors that nobody foresaw go there with their traceback.
+        logger: Of the child; what nobody foresaw goes there with its traceback.
 
     Returns:
         code and message, JSON values.
@@ -69,8 +69,8 @@ def describe_error(error: Exception, logger: logging.Logger) -> dict[str, object
         message = (
             f"the model must answer, got {type(error).__name__}: {error}. See the worker's log."
         )
-    if code is not ErrorCode.CANCELED:
-        logger.error("%s", message, exc_info=not isinstance(error, TavidError))
+    if not isinstance(error, TavidError):
+        logger.error("%s", message, exc_info=error)
     return {"code": int(code), "message": message[:_MAX_MESSAGE_CHARACTERS]}
 
 

@@ -157,3 +157,12 @@ def fill_plan(plan):
             actor_kind="arm",
         ),
     )
+
+
+def draw_many_discs():
+    """Draw a disc where each box of an untrained OWL-ViT lies, see tests/tiny_detector.py."""
+    picture = np.full((256, 256, 3), TABLE, dtype=np.uint8)
+    for row in range(64, 257, 64):
+        for column in range(64, 257, 64):
+            _disc(picture, (column, row), 18, DISC)
+    return picture

@@ -11,7 +11,7 @@ from tavid_core.files import read_mask
 from tavid_core.segment_detect import Detection, ZeroShotDetector, make_detector
 from tavid_core.segment_grabcut import GrabCutSegmenter
 from tavid_core.segment_label import segment_label
-from tests.drawn import draw_reach
+from tests.drawn import draw_many_discs, draw_reach
 from tests.tiny_detector import MAX_TOKENS, save_tiny_detector
 
 
@@ -111,17 +111,8 @@ def test_the_best_box_becomes_the_mask():
     assert "'disc' found 2 times, the likeliest at (296, 180) with 0.70" in found.describe()
 
 
-def draw_many_discs():
-    """One disc where each box of the untrained model lies."""
-    picture = np.full((256, 256, 3), (120, 85, 60), dtype=np.uint8)
-    for row in range(64, 257, 64):
-        for column in range(64, 257, 64):
-            cv2.circle(picture, (column, row), 18, (200, 90, 30), -1)
-    return picture
-
-
 def test_the_command_takes_a_label(folder, tmp_path, capsys):
-    cv2.imwrite(str(tmp_path / "image.png"), draw_many_discs())
+    cv2.imwrite(str(tmp_path / "image.png"), draw_many_discs()[..., ::-1])
     out = tmp_path / "mask.png"
     words = ["segment", "--image", str(tmp_path / "image.png"), "--out", str(out)]
     assert cli.main([*words, "--label", "hand"]) == 2

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import sys
+import os
+import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Point, Point32, PointStamped, Polygon, PolygonStamped
+from rcl_interfaces.srv import ListParameters
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
+from tavid.srv import SegmentTarget
 
-from tavid_core.errors import ConfigError, MissingExtraError
+from tavid_core.errors import ConfigError
 from tavid_ros import conversions
 from tavid_ros.processes import NodeProcess
 from tavid_ros.publishers import LATCHED_QOS
+from tavid_ros.segment_job import JobKind
 from tavid_ros.segmenter_node import SegmenterNode
 from tavid_ros.spinning import BackgroundExecutor
-from tests.drawn import draw_reach
+from tavid_ros.worker_job import WorkerState
+from tests.drawn import draw_many_discs, draw_reach
 from tests.ros.graph import finish, wait_for
 from tests.ros.test_camera_node import signal_is_caught
+from tests.tiny_detector import save_tiny_detector
 
 NUMBERS = itertools.count()
 FRAME_ID = "head_optical"
@@ -49,12 +58,17 @@ class Bench:
         self.clear_client = self.node.create_client(
             Trigger, "segmenter/clear", callback_group=group
         )
+        self.segment_client = self.node.create_client(
+            SegmentTarget, "segmenter/segment", callback_group=group
+        )
         self.executor = BackgroundExecutor(self.node, num_threads=2)
         self.publishers: dict[str, object] = {}
         self.segmenter: SegmenterNode | None = None
 
     def start(self, **parameters) -> SegmenterNode:
-        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        # A busy machine is slow, and its images are old.
+        values = {"image_max_age_sec": 60.0, **parameters}
+        overrides = [Parameter(name, value=value) for name, value in values.items()]
         self.segmenter = SegmenterNode(context=self.context, parameter_overrides=overrides)
         self.segmenter_executor = BackgroundExecutor(self.segmenter, num_threads=4)
         return self.segmenter
@@ -80,13 +94,20 @@ class Bench:
         image = self.clip.frames[frame] if image is None else image
         self.send("image", conversions.message_from_image(image, header))
         wait_for(
-            lambda: (latest := self.segmenter._images.latest) and latest.header.stamp.sec == sec
+            lambda: (
+                (latest := self.segmenter._images.latest) and latest.message.header.stamp.sec == sec
+            )
         )
 
     def click(self, place, frame_id=FRAME_ID, sec=0) -> None:
         message = PointStamped(point=Point(x=float(place[0]), y=float(place[1])))
         message.header.frame_id, message.header.stamp.sec = frame_id, sec
         self.send("clicked_point", message)
+
+    def ask(self, **fields):
+        """Call the service."""
+        assert self.segment_client.wait_for_service(30.0)
+        return finish(self.segment_client.call_async(SegmentTarget.Request(**fields)))
 
     def wait_mask(self, sec):
         """Wait for the mask of an image."""
@@ -164,7 +185,7 @@ def test_box_and_several_points(bench):
 
 
 def test_a_target_is_followed_until_it_is_lost_or_cleared(bench):
-    bench.start(follow_rate_hz=50.0)
+    bench.start(follow_rate_hz=50.0, regain_sec=0.0)
     bench.show(0, sec=1)
     bench.click(bench.clip.object_pixels[0, 1])
     bench.wait_mask(1)
@@ -173,7 +194,7 @@ def test_a_target_is_followed_until_it_is_lost_or_cleared(bench):
         mask = bench.wait_mask(1 + frame)
     assert overlap(mask, bench.clip.masks[1]) > 0.7
     bench.show(sec=50, image=np.full_like(bench.clip.frames[0], 90))
-    wait_for(lambda: bench.segmenter._state == "lost")
+    wait_for(lambda: bench.segmenter._target.name == "lost")
     assert not [m for m in bench.masks if m.header.stamp.sec == 50]
     bench.show(0, sec=60)
     bench.click(bench.clip.object_pixels[0, 0])
@@ -191,7 +212,7 @@ def test_an_image_of_another_size_ends_following(bench):
     bench.click(bench.clip.object_pixels[0, 0])
     bench.wait_mask(1)
     bench.show(sec=2, image=np.zeros((40, 50, 3), np.uint8))
-    wait_for(lambda: bench.segmenter._state == "lost")
+    wait_for(lambda: bench.segmenter._target.name == "lost")
 
 
 def test_bad_input_is_refused_and_a_good_click_works_right_after(bench):
@@ -239,24 +260,213 @@ def test_compressed_images_too(bench):
     assert overlap(bench.wait_mask(5), bench.clip.masks[0]) > 0.8
 
 
-def test_impossible_settings_are_told_at_once(bench, monkeypatch):
+def test_impossible_settings_are_told_at_once(bench):
     with pytest.raises(ConfigError, match="checkpoint must name"):
         bench.start(method="sam")
     with pytest.raises(ConfigError, match="method must be one of"):
         bench.start(method="magic")
-    monkeypatch.setitem(sys.modules, "segment_anything", None)
-    with pytest.raises(MissingExtraError, match=r"tavid\[sam\]"):
-        bench.start(checkpoint="sam.pth")
 
 
-def test_process_says_what_is_wrong_and_ends_on_a_signal(tmp_path):
+def test_process_says_what_is_wrong_keeps_torch_out_and_ends_on_a_signal(tmp_path):
     with NodeProcess("tavid_ros.segmenter_node", {"method": "sam"}, tmp_path) as segmenter:
         wait_for(lambda: segmenter.exit_status is not None, 60.0)
         assert segmenter.exit_status == 1
         assert "checkpoint must name" in segmenter.read_log_tail()
         assert "Traceback" not in segmenter.read_log_tail()
-    with NodeProcess("tavid_ros.segmenter_node", {}, tmp_path) as segmenter:
-        wait_for(lambda: signal_is_caught(segmenter.pid), 60.0)
-        # The node is made after the handler.
-        time.sleep(3.0)
+    detector = {"detector": str(save_tiny_detector(tmp_path / "detector"))}
+    with NodeProcess("tavid_ros.segmenter_node", detector, tmp_path) as segmenter:
+        worker = wait_for(lambda: find_child(segmenter.pid), 60.0)
+        wait_for(lambda: has_torch(worker), 60.0)
+        assert not has_torch(segmenter.pid)
+        assert signal_is_caught(segmenter.pid)
         assert segmenter.end() == 0
+        wait_for(lambda: not Path(f"/proc/{worker}").exists())
+
+
+def find_child(pid: int) -> int | None:
+    """Give the process id of the first child that has begun its work."""
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in path.read_text().split():
+            if b"segment_worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                return int(child)
+    return None
+
+
+def has_torch(pid: int) -> bool:
+    return "libtorch" in Path(f"/proc/{pid}/maps").read_text()
+
+
+def test_requests_on_the_latest_image_make_a_target(bench):
+    bench.start()
+    bench.show(sec=4)
+    x, y = bench.clip.object_pixels[0, 0]
+    answer = bench.ask(points=[Point32(x=float(x), y=float(y))])
+    assert answer.success, answer.message
+    assert answer.method == "grabcut"
+    assert 0.0 < answer.score <= 1.0
+    assert "marked by grabcut" in answer.message
+    assert (answer.target_mask.header.stamp.sec, answer.target_mask.header.frame_id) == (
+        4,
+        FRAME_ID,
+    )
+    mask = conversions.mask_from_message(answer.target_mask)
+    assert overlap(mask, bench.clip.masks[0]) > 0.8
+    np.testing.assert_array_equal(bench.wait_mask(4), mask)
+    assert bench.segmenter._target.name == "following"
+
+
+def test_requests_with_their_own_image_are_answered_only(bench):
+    bench.start()
+    header = Header(frame_id="other")
+    header.stamp.sec = 77
+    image = conversions.message_from_image(bench.clip.frames[0], header)
+    rows, columns = np.nonzero(bench.clip.masks[2])
+    box = RegionOfInterest(
+        x_offset=int(columns.min()) - 3,
+        y_offset=int(rows.min()) - 3,
+        width=int(np.ptp(columns)) + 7,
+        height=int(np.ptp(rows)) + 7,
+    )
+    # Side by side: none waits for a thread that another one holds.
+    requests = [SegmentTarget.Request(image=image, box=box) for _ in range(6)]
+    futures = [bench.segment_client.call_async(request) for request in requests]
+    for future in futures:
+        answer = finish(future)
+        assert answer.success, answer.message
+        assert answer.target_mask.header == header
+        mask = conversions.mask_from_message(answer.target_mask)
+        assert overlap(mask, bench.clip.masks[2]) > 0.7
+    assert not bench.masks
+    assert bench.segmenter._target.name == "waiting for a click"
+
+
+@pytest.mark.parametrize(
+    ("fields", "match"),
+    [
+        ({}, "INVALID_INPUT: points must hold a click on the target"),
+        ({"points": [Point32(x=-9.0)]}, "INVALID_INPUT: points must lie in the image"),
+        ({"points": [Point32()], "labels": [1, 1]}, "labels must be one per point"),
+        ({"points": [Point32()], "labels": [7]}, "labels must be 0 or 1"),
+        ({"label": "mug", "points": [Point32()]}, "label must come without points"),
+        ({"label": "mug"}, "detector must name a model for a label, got none"),
+        ({"image": Image(height=4, width=4, encoding="rgb8", step=12)}, "INVALID_INPUT: image"),
+    ],
+)
+def test_bad_requests_are_refused_with_advice(shared_bench, fields, match):
+    answer = shared_bench.ask(**fields)
+    assert not answer.success
+    assert match in answer.message
+    assert answer.target_mask.width == 0
+
+
+@pytest.fixture(scope="module")
+def shared_bench():
+    made = Bench()
+    made.start()
+    made.show()
+    yield made
+    made.close()
+
+
+def test_a_request_without_any_image_is_refused(bench):
+    bench.start()
+    answer = bench.ask(points=[Point32(x=3.0, y=3.0)])
+    assert not answer.success
+    assert "STALE_INPUT: image must come before segment, got none" in answer.message
+
+
+def test_labels_are_found_by_the_detector(bench, tmp_path):
+    bench.start(detector=str(save_tiny_detector(tmp_path)), follow=False)
+    bench.show(sec=3, image=draw_many_discs())
+    bench.send("clicked_label", String(data="red mug"))
+    mask = bench.wait_mask(3)
+    assert 0.004 < mask.mean() < 0.1
+    answer = bench.ask(label="red mug")
+    assert answer.method == "owlvit+grabcut"
+    assert "'red mug' found" in answer.message
+
+
+class Frozen:
+    """The worker process stands still while this is entered."""
+
+    def __init__(self, bench) -> None:
+        self.process = bench.segmenter._process
+        wait_for(lambda: self.process.state is WorkerState.READY)
+        self.pid = self.process.pid
+
+    def __enter__(self):
+        os.kill(self.pid, signal.SIGSTOP)
+        return self
+
+    def __exit__(self, *_):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGCONT)
+
+
+def test_of_clicks_during_work_the_newest_wins_and_the_node_answers_meanwhile(bench):
+    bench.start(follow=False)
+    bench.show(sec=1)
+    places = bench.clip.object_pixels[0]
+    parameters = bench.node.create_client(ListParameters, "segmenter/list_parameters")
+    assert parameters.wait_for_service(10.0)
+    with Frozen(bench):
+        bench.click(places[0])
+        wait_for(lambda: bench.segmenter._process.state is WorkerState.BUSY)
+        bench.click(places[1])
+        wait_for(lambda: bench.segmenter._process._jobs._waiting[JobKind.CLICK])
+        waiting = bench.segmenter._process._jobs._waiting[JobKind.CLICK][0]
+        bench.click(places[2])
+        wait_for(lambda: bench.segmenter._process._jobs._waiting[JobKind.CLICK][0] is not waiting)
+        # The worker does not answer; every callback does.
+        assert finish(parameters.call_async(ListParameters.Request()), 5.0).result.names
+        assert not bench.masks
+    wait_for(lambda: len(bench.masks) == 2)
+    marked = [conversions.mask_from_message(message) for message in bench.masks]
+    assert overlap(marked[0], bench.clip.masks[0]) > 0.8
+    assert overlap(marked[1], bench.clip.masks[2]) > 0.8
+
+
+def test_a_worker_that_dies_costs_one_click(bench):
+    bench.start(follow=False)
+    bench.show()
+    statuses: list[DiagnosticArray] = []
+    bench.node.create_subscription(DiagnosticArray, "/diagnostics", statuses.append, 10)
+    with Frozen(bench) as frozen:
+        bench.click(bench.clip.object_pixels[0, 0])
+        wait_for(lambda: bench.segmenter._process.state is WorkerState.BUSY)
+        os.kill(frozen.pid, signal.SIGKILL)
+    bench.wait_refused("clicked_point")
+    assert not bench.masks
+    bench.click(bench.clip.object_pixels[0, 0])
+    assert overlap(bench.wait_mask(1), bench.clip.masks[0]) > 0.8
+    assert bench.segmenter._process.pid != frozen.pid
+
+    def worker_status():
+        every = [s for message in tuple(statuses) for s in message.status]
+        return [s for s in every if s.name.endswith("segmenter: worker") and s.level != b"\0"]
+
+    wait_for(worker_status)
+    values = {pair.key: pair.value for pair in worker_status()[-1].values}
+    assert values["deaths_in_5_minutes"] == "1"
+    assert "got its end by signal SIGKILL" in values["last_error"]
+
+
+def test_a_worker_that_hangs_is_restarted(bench):
+    bench.start(follow=False, work_timeout_sec=1.0)
+    bench.show()
+    with Frozen(bench) as frozen:
+        answer = bench.ask(points=[Point32(x=3.0, y=3.0)])
+        assert not answer.success
+        assert "TIMEOUT: the segmenter must answer within 1 s" in answer.message
+    wait_for(lambda: bench.segmenter._process.pid not in (None, frozen.pid))
+
+
+def test_what_cannot_be_loaded_ends_the_node(bench, tmp_path):
+    node = bench.start(checkpoint=str(tmp_path / "sam.pth"), method="sam")
+    assert node.is_failed.wait(30.0)
+    # Without the extra its name, with it the missing file.
+    message = node._process.last_error.message
+    assert "pip install 'tavid[sam]'" in message or "must be a file" in message
+    bench.show()
+    bench.click((3, 3))
+    bench.wait_refused("clicked_point")
