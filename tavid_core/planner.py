@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import math
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -268,9 +269,24 @@ def _hashes(
     }
 
 
+def _tile(pipeline: TargetAwarePipeline) -> None:
+    """Let the VAE work on tiles of half the size that overlap by a quarter, in whole latents.
+
+    With diffusers' own shares that is so at 480x720 only; elsewhere the frames get another size.
+    """
+    scale = pipeline.vae_scale_factor_spatial
+    rows, columns = (scale * 4 * math.ceil(side / scale / 8) for side in pipeline.size_hw)
+    pipeline.vae.enable_tiling(
+        tile_sample_min_height=rows,
+        tile_sample_min_width=columns,
+        tile_overlap_factor_height=0.25,
+        tile_overlap_factor_width=0.25,
+    )
+
+
 def _place(pipeline: TargetAwarePipeline, config: PlannerConfig) -> None:
     if config.vae_tiling:
-        pipeline.vae.enable_tiling()
+        _tile(pipeline)
     try:
         if config.offload == "model":
             pipeline.enable_model_cpu_offload(device=config.device)
