@@ -16,6 +16,7 @@ __all__ = [
     "MIN_POINT_CONFIDENCE",
     "actor_confidence",
     "clean_path",
+    "close_gaps",
     "lift_track",
     "mean_confidence",
     "shoulder_width_px",
@@ -58,6 +59,23 @@ def clean_path(
     has_neighbours = np.isfinite(middle).all(axis=-1, keepdims=True)
     path[1:-1] = np.where(has_neighbours, middle, path[1:-1])
     return path.astype(np.float32), sureness.astype(np.float32)
+
+
+def close_gaps(confidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Say how surely a point was seen, with short gaps between sightings filled.
+
+    Args:
+        confidence: float32 (T,), 0..1; below `MIN_POINT_CONFIDENCE` counts as not seen.
+
+    Returns:
+        float32 (T,): half the confidence of the gap's ends in gaps of at most `MAX_GAP_FRAMES`
+        frames, 0 in longer ones and at the ends.
+    """
+    sureness = np.where(confidence >= MIN_POINT_CONFIDENCE, confidence, 0.0)
+    for before, after in itertools.pairwise(np.flatnonzero(sureness)):
+        if 1 < after - before <= MAX_GAP_FRAMES + 1:
+            sureness[before + 1 : after] = 0.5 * min(sureness[before], sureness[after])
+    return sureness.astype(np.float32)
 
 
 def travelled_share(pixels: NDArray[np.float32], last_frame: int) -> NDArray[np.float64]:

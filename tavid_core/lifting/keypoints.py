@@ -34,6 +34,9 @@ class Keypoints:
         names: One per point, each at most once; `KEYPOINT_NAMES` or a part of them.
         pixels: Column and row in rollout pixels, float32 (T, K, 2); NaN where not seen.
         confidence: float32 (T, K), 0..1.
+        relative_m: The same points in metres relative to some point of the body, in axes parallel
+            to the camera's, float32 (T, K, 3), as a network guesses them from one picture; NaN
+            where it does not. None from a detector that sees the picture only.
 
     Raises:
         InputError: If a name is there twice, or a confidence is outside 0..1.
@@ -43,6 +46,7 @@ class Keypoints:
     names: tuple[str, ...]
     pixels: NDArray[np.float32]
     confidence: NDArray[np.float32]
+    relative_m: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check names, shapes and range."""
@@ -52,6 +56,8 @@ class Keypoints:
         advice = "Give one row per frame and one column per name."
         check_shape("pixels", self.pixels.shape, (*expected, 2), advice)
         check_shape("confidence", self.confidence.shape, expected, advice)
+        if self.relative_m is not None:
+            check_shape("relative_m", self.relative_m.shape, (*expected, 3), advice)
         # Written so that NaN fails too.
         if not ((self.confidence >= 0) & (self.confidence <= 1)).all():
             raise InputError(
@@ -63,6 +69,19 @@ class Keypoints:
     def num_frames(self) -> int:
         """Frames that were looked at."""
         return len(self.pixels)
+
+    def relative_of(self, names: tuple[str, ...]) -> NDArray[np.float64] | None:
+        """Give the guessed relative places of some points.
+
+        Args:
+            names: Of points that the detector knows.
+
+        Returns:
+            float64 (T, K, 3), metres, or None if there are none.
+        """
+        if self.relative_m is None or not names:
+            return None
+        return self.relative_m[:, [self.names.index(name) for name in names]].astype(np.float64)
 
     def track(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Give one point over all frames.

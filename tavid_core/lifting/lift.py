@@ -1,14 +1,13 @@
 """Lift an imagined video to metres: hands, body points, the target, and their contact.
 
 The video has no depth after frame 0, so the third coordinate is mostly reasoned, not measured:
-the target keeps its depth of frame 0, the touching hand goes from its own depth of frame 0 to the
-target's and stays with it, all other points keep theirs. Each channel says how far to trust it.
+the target keeps its depth of frame 0, the actor's limbs keep their lengths, and the touching hand
+is at the target when it touches. Each channel says how far to trust it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from tavid_core.camera import intrinsics_from_field_of_view
 from tavid_core.errors import check_shape
 from tavid_core.frame_fit import FrameFit
+from tavid_core.lifting.actor import ActorLifter, lift_body
 from tavid_core.lifting.body import (
     MIN_ACTOR_CONFIDENCE,
     MIN_POINT_CONFIDENCE,
@@ -24,12 +24,11 @@ from tavid_core.lifting.body import (
     lift_track,
     mean_confidence,
     shoulder_width_px,
-    travelled_share,
 )
 from tavid_core.lifting.channels import judge_channels
 from tavid_core.lifting.contact import TOUCH_SCORE, ContactInterval, find_hand_contact
-from tavid_core.lifting.depth import SceneDepth, measure_scene, sample_depth
-from tavid_core.lifting.keypoints import BODY_NAMES, HAND_NAMES, Keypoints
+from tavid_core.lifting.depth import SceneDepth, measure_scene
+from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
 from tavid_core.lifting.target import TargetTrack, track_target
 from tavid_core.types import (
     CameraIntrinsics,
@@ -42,10 +41,6 @@ from tavid_core.types import (
 
 __all__ = ["lift"]
 
-# A point measured farther from the target than an arm is long was measured on something else.
-MAX_HAND_TO_TARGET_M = 1.0
-# Of the image's diagonal: about a palm's half width for a person who fills the picture.
-DEPTH_WINDOW_SHARE = 0.008
 CARRIED_DEPTH_FACTOR = 0.7
 
 
@@ -84,12 +79,13 @@ def lift(
     if interval.confidence < TOUCH_SCORE:
         interval = dataclasses.replace(interval, hand=None, start_frame=None, end_frame=None)
     scene = flat.scene_depth()
+    actor = ActorLifter(request, keypoints, fit, intrinsics, rollout.fps)
+    side_px = track.side_px * float(np.mean(fit.scale_xy))
+    body_motion, scene = lift_body(actor, interval, flat.path_of(track), side_px, scene, intrinsics)
     target = _lift_target(track, fit, scene.target_m, intrinsics)
-    hands = tuple(
-        flat.lift_point(name, scene, interval.start_frame if name == interval.hand else None)
-        for name in hand_names
-    )
-    body = tuple(flat.lift_point(name, scene) for name in BODY_NAMES) if hands else ()
+    hands = tuple(actor.track(name, body_motion) for name in hand_names)
+    body_names = (name for name in actor.names if name not in HAND_NAMES)
+    body = tuple(actor.track(name, body_motion) for name in body_names) if hands else ()
     channels = judge_channels(keypoints, hands, track, interval, scene, intrinsics)
     return InteractionMotion(
         hands=hands,
@@ -118,7 +114,6 @@ class _Flat:
         self._keypoints = keypoints
         self._fit = fit
         self._intrinsics = intrinsics
-        self._window_px = max(1.0, DEPTH_WINDOW_SHARE * math.hypot(*request.image.shape[:2]))
 
     def sure_hands(self) -> tuple[str, ...]:
         """Hands that are seen surely enough to be worth a track; none without an actor."""
@@ -135,34 +130,15 @@ class _Flat:
         pixels, confidence = clean_path(*self._keypoints.track(name))
         return self._fit.pixels_to_caller(pixels), confidence
 
+    def path_of(self, track: TargetTrack) -> NDArray[np.float32]:
+        """The target's path in the caller's pixels."""
+        return self._fit.pixels_to_caller(track.pixels)
+
     def scene_depth(self) -> SceneDepth:
         """Measure the target's depth, or assume it."""
         (left, left_sure), (right, right_sure) = map(self.path, ("left_shoulder", "right_shoulder"))
         width_px = shoulder_width_px(left, right, np.minimum(left_sure, right_sure))
         return measure_scene(self._request, self._intrinsics, width_px)
-
-    def first_depth(self, pixels: NDArray[np.float32], scene: SceneDepth) -> tuple[float, bool]:
-        """Depth of a point in frame 0 and whether it was measured; the target's if unknown."""
-        depth_m = self._request.depth_m
-        if depth_m is None or scene.source != "sensor":
-            return scene.target_m, False
-        measured = sample_depth(depth_m, pixels[0], self._window_px, self._request.actor_mask)
-        if abs(measured - scene.target_m) <= MAX_HAND_TO_TARGET_M:
-            return measured, True
-        return scene.target_m, False
-
-    def lift_point(
-        self, name: str, scene: SceneDepth, contact_frame: int | None = None
-    ) -> PointTrack:
-        """Lift a point at its own depth, or on its way to the target's if it touches."""
-        pixels, confidence = self.path(name)
-        first_m, is_measured = self.first_depth(pixels, scene)
-        depth_m = np.full(len(pixels), first_m)
-        if contact_frame is not None:
-            share = travelled_share(pixels, contact_frame)
-            depth_m = first_m + share * (scene.target_m - first_m)
-        factor = 1.0 if is_measured else CARRIED_DEPTH_FACTOR
-        return lift_track(name, pixels, factor * confidence, depth_m, self._intrinsics)
 
 
 def _lift_target(
