@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import collections
 import functools
+import threading
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
@@ -18,7 +19,7 @@ from std_msgs.msg import String
 from tavid_core.errors import TavidError
 from tavid_ros import conversions
 from tavid_ros.clock_jumps import ClockJumps
-from tavid_ros.input_qos import choose_input_qos
+from tavid_ros.input_qos import choose_input_qos, match_input_qos
 from tavid_ros.input_watchdog import InputProblem, InputWatchdog, WatchedTopic
 from tavid_ros.inputs import LatestInputs
 from tavid_ros.parameters import PlannerParameters, read
@@ -77,16 +78,19 @@ class InputTopics:
         ]
         self._image_topic = watched[0].topic
         inputs.set_image_topic(self._image_topic)
-        self._watchdog = InputWatchdog(node, inputs, watched, self._read_parameters)
+        self._watchdog = InputWatchdog(node, inputs, watched, num_malformed, self._read_parameters)
         self._group = MutuallyExclusiveCallbackGroup()
-        self._subscriptions = [
-            self._subscribe(name, *kinds[name], qos)
-            for name, profiles in ((item.name, item.qos_profiles) for item in watched)
-            for qos in profiles
-        ]
+        self._lock = threading.Lock()
+        self._is_destroyed = False
+        self._kinds = {item.name: (item.topic, kinds[item.name][1]) for item in watched}
+        self._subscriptions: dict[
+            tuple[str, DurabilityPolicy, ReliabilityPolicy], Subscription
+        ] = {}
+        for item in watched:
+            self._subscribe(item.name, item.qos)
         self._timer = node.create_timer(
             _WATCHDOG_PERIOD_SEC,
-            self._watchdog.check,
+            self._check,
             callback_group=MutuallyExclusiveCallbackGroup(),
             # Steady, because a simulated clock may be what is missing.
             clock=Clock(clock_type=ClockType.STEADY_TIME),
@@ -107,24 +111,45 @@ class InputTopics:
         """Take the topics away."""
         self._jumps.destroy()
         self._node.destroy_timer(self._timer)
-        for subscription in self._subscriptions:
+        with self._lock:
+            self._is_destroyed = True
+            subscriptions = list(self._subscriptions.values())
+        for subscription in subscriptions:
             self._node.destroy_subscription(subscription)
 
-    def _subscribe(self, name: str, topic: str, kind: type, qos: QoSProfile) -> Subscription:
-        # Without rclpy's own callbacks: one of several subscriptions is always incompatible.
+    def _check(self) -> None:
+        for name in self._kinds:
+            self._match(name)
+        self._watchdog.check()
+
+    def _match(self, name: str) -> None:
+        """Listen to what is latched or reliable in the way that gets it."""
+        for info in self._node.get_publishers_info_by_topic(self._kinds[name][0]):
+            qos = match_input_qos(name, info.qos_profile)
+            if qos is not None:
+                self._subscribe(name, qos)
+
+    def _subscribe(self, name: str, qos: QoSProfile) -> None:
+        topic, kind = self._kinds[name]
+        # Not rclpy's own callbacks: they warn of publishers that another subscription hears.
         events = SubscriptionEventCallbacks(
             incompatible_qos=lambda _: self._watchdog.check(),
+            matched=lambda _: self._match(name),
             message_lost=functools.partial(self._count_lost, name),
             use_default_callbacks=False,
         )
-        return self._node.create_subscription(
-            kind,
-            topic,
-            functools.partial(self._receive, name),
-            qos,
-            callback_group=self._group,
-            event_callbacks=events,
-        )
+        key = (name, qos.durability, qos.reliability)
+        with self._lock:
+            if self._is_destroyed or key in self._subscriptions:
+                return
+            self._subscriptions[key] = self._node.create_subscription(
+                kind,
+                topic,
+                functools.partial(self._receive, name),
+                qos,
+                callback_group=self._group,
+                event_callbacks=events,
+            )
 
     def _count_lost(self, name: str, event: QoSMessageLostInfo) -> None:
         self._num_lost[name] = max(self._num_lost[name], event.total_count)

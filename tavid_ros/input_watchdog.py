@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos import QoSCompatibility, QoSProfile, qos_check_compatible
@@ -34,13 +34,13 @@ class WatchedTopic:
         name: The input.
         topic: Fully qualified, after remapping.
         type_name: As `ros2 topic type` says it.
-        qos_profiles: Of its subscriptions; a publisher must fit one of them.
+        qos: Of its subscription; a publisher must fit it.
     """
 
     name: str
     topic: str
     type_name: str
-    qos_profiles: tuple[QoSProfile, ...]
+    qos: QoSProfile
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class InputProblem:
 
     Args:
         name: The input.
-        kind: "missing", "type", "qos", "silent" or "gap".
+        kind: "missing", "type", "qos", "silent", "malformed" or "gap".
         text: What is wrong and what to do about it.
         is_error: Whether it has been so for long.
     """
@@ -72,6 +72,7 @@ class InputWatchdog:
         node: Owner of the topics.
         inputs: What came.
         topics: What is listened to.
+        num_malformed: Refused messages by input.
         read_parameters: Gives the parameters of now.
         clock_sec: Steady clock, seconds.
     """
@@ -81,12 +82,14 @@ class InputWatchdog:
         node: LifecycleNode,
         inputs: LatestInputs,
         topics: Sequence[WatchedTopic],
+        num_malformed: Mapping[str, int],
         read_parameters: Callable[[], PlannerParameters],
         clock_sec: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
         self._inputs = inputs
         self._topics = tuple(topics)
+        self._num_malformed = num_malformed
         self._read_parameters = read_parameters
         self._clock_sec = clock_sec
         self._start_sec = clock_sec()
@@ -143,7 +146,7 @@ class InputWatchdog:
         deaf = [info for info in publishers if not _is_heard(info, watched)]
         if len(deaf) < len(publishers):
             return None
-        wanted, offered = watched.qos_profiles[0], deaf[0].qos_profile
+        wanted, offered = watched.qos, deaf[0].qos_profile
         return InputProblem(
             watched.name,
             "qos",
@@ -181,6 +184,14 @@ class InputWatchdog:
         silent_sec = self._clock_sec() - self._start_sec if age_sec is None else age_sec
         if silent_sec < _SILENT_SEC:
             return None
+        num_malformed = self._num_malformed.get(watched.name, 0)
+        if age_sec is None and num_malformed:
+            return InputProblem(
+                watched.name,
+                "malformed",
+                f"{watched.topic} must bring sound messages, got only {num_malformed} malformed "
+                f"from {_name_node(publishers[0])}. The warnings above say what is wrong.",
+            )
         return InputProblem(
             watched.name,
             "silent",
@@ -225,10 +236,7 @@ class InputWatchdog:
 
 
 def _is_heard(publisher: TopicEndpointInfo, watched: WatchedTopic) -> bool:
-    return any(
-        qos_check_compatible(publisher.qos_profile, qos)[0] != QoSCompatibility.ERROR
-        for qos in watched.qos_profiles
-    )
+    return qos_check_compatible(publisher.qos_profile, watched.qos)[0] != QoSCompatibility.ERROR
 
 
 def _name_node(publisher: TopicEndpointInfo) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+
 import pytest
 import rclpy
 from sensor_msgs.msg import CompressedImage, Image
@@ -107,15 +109,15 @@ def watch(graph, publish):
     publish(Image, "image")
     topic = f"{graph.namespace}/image"
     infos = wait_for(lambda: graph.node.get_publishers_info_by_topic(topic))
-    qos = (BEST_EFFORT,)
     watched = [
-        WatchedTopic(name, f"/{name}", "sensor_msgs/msg/Image", qos)
+        WatchedTopic(name, f"/{name}", "sensor_msgs/msg/Image", BEST_EFFORT)
         for name in ("image", "target_mask")
     ]
     now_sec = [100.0]
     inputs = LatestInputs(lambda: now_sec[0])
     node = FakeNode(graph, {"/image": infos, "/target_mask": infos})
-    dog = InputWatchdog(node, inputs, watched, PlannerParameters, lambda: now_sec[0])
+    malformed = collections.Counter()
+    dog = InputWatchdog(node, inputs, watched, malformed, PlannerParameters, lambda: now_sec[0])
     graph.lines.clear()
 
     def pass_time(seconds):
@@ -124,11 +126,19 @@ def watch(graph, publish):
             dog.check()
         return {problem.name: problem for problem in dog.problems}
 
-    return inputs, pass_time
+    return inputs, pass_time, malformed
+
+
+def test_stream_of_malformed_messages_is_not_called_silent(watch):
+    _, pass_time, malformed = watch
+    malformed["image"] = 12
+    problem = pass_time(6)["image"]
+    assert problem.kind == "malformed"
+    assert "must bring sound messages, got only 12 malformed from" in problem.text
 
 
 def test_silence_is_told_then_an_error_then_over(graph, watch):
-    inputs, pass_time = watch
+    inputs, pass_time, _ = watch
     assert pass_time(4) == {}
     assert pass_time(2)["image"].kind == "silent"
     assert graph.lines == []
@@ -145,7 +155,7 @@ def test_silence_is_told_then_an_error_then_over(graph, watch):
 
 
 def test_stamps_that_never_meet_are_told(watch):
-    inputs, pass_time = watch
+    inputs, pass_time, _ = watch
     inputs.put("image", make_image(20.0))
     inputs.put("target_mask", make_mask(17.75))
     problem = pass_time(1)["target_mask"]
@@ -156,10 +166,10 @@ def test_stamps_that_never_meet_are_told(watch):
 
 
 def test_missing_publisher_is_told_once_and_is_no_warning(graph):
-    topic = WatchedTopic("image", "/no/image", "sensor_msgs/msg/Image", (BEST_EFFORT,))
+    topic = WatchedTopic("image", "/no/image", "sensor_msgs/msg/Image", BEST_EFFORT)
     now_sec = [0.0]
     dog = InputWatchdog(
-        FakeNode(graph, {}), LatestInputs(), [topic], PlannerParameters, lambda: now_sec[0]
+        FakeNode(graph, {}), LatestInputs(), [topic], {}, PlannerParameters, lambda: now_sec[0]
     )
     graph.lines.clear()
     for _ in range(300):
