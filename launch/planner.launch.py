@@ -1,9 +1,11 @@
 r"""Start the planner node.
 
     ros2 launch tavid planner.launch.py
-    ros2 launch tavid planner.launch.py namespace:=robot1 image_topic:=/robot1/camera/image_rect
+    ros2 launch tavid planner.launch.py namespace:=robot1 image_topic:=camera/image_rect
     ros2 launch tavid planner.launch.py preset:=5b model:=/models/CogVideoX-5b-I2V \
         adapter:=/models/tavid
+
+Several planners: one launch per namespace, each with its device (docs/ros2.md).
 
 Parameters come from four places, and the later one counts: config/planner.yaml with the defaults,
 config/planner_PRESET.yaml, your own params_file (a copy of planner.yaml, or only the lines that
@@ -34,14 +36,16 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         "preset",
         default_value="",
-        choices=["", "mini", "5b"],
-        description="Settings of a model, config/planner_PRESET.yaml; empty = the defaults, mini.",
+        choices=["", "mini", "5b", "5b_24gb", "5b_12gb"],
+        description="Settings of a model and a card, config/planner_PRESET.yaml; empty = mini.",
     ),
     DeclareLaunchArgument("model", default_value="", description="Model folder."),
     DeclareLaunchArgument(
         "adapter", default_value="", description="Adapter folder; none = the base model alone."
     ),
-    DeclareLaunchArgument("device", default_value="", description="cpu or cuda."),
+    DeclareLaunchArgument(
+        "device", default_value="", description="torch device: cpu, cuda, cuda:1."
+    ),
     DeclareLaunchArgument("output_dir", default_value="", description="Folder of saved plans."),
     DeclareLaunchArgument(
         "backend",
@@ -77,7 +81,12 @@ ARGUMENTS = [
         choices=["true", "false"],
         description="Start the node again when its process ends.",
     ),
-    DeclareLaunchArgument("log_level", default_value="info", description="debug, info, warn..."),
+    DeclareLaunchArgument(
+        "log_level",
+        default_value="info",
+        choices=["debug", "info", "warn", "error", "fatal"],
+        description="What the node tells.",
+    ),
     DeclareLaunchArgument(
         "use_dds_profile",
         default_value="true",

@@ -23,10 +23,16 @@ class NodeProcess:
         module: As "tavid_ros.planner_node".
         parameters: Of the node; strings stay strings, whatever they look like.
         folder: For the parameter file and the log.
+        namespace: Of the node, "" = the root.
     """
 
     def __init__(
-        self, module: str, parameters: Mapping[str, bool | int | float | str], folder: Path
+        self,
+        module: str,
+        parameters: Mapping[str, bool | int | float | str],
+        folder: Path,
+        *,
+        namespace: str = "",
     ) -> None:
         name = module.rpartition(".")[2]
         self.log_path = folder / f"{name}.log"
@@ -35,6 +41,8 @@ class NodeProcess:
         document = {"/**": {"ros__parameters": dict(parameters)}}
         parameter_path.write_text(json.dumps(document))
         command = [sys.executable, "-m", module, "--ros-args", "--params-file", str(parameter_path)]
+        if namespace:
+            command += ["-r", f"__ns:=/{namespace.strip('/')}"]
         with self.log_path.open("wb") as log:
             # Its own session: Ctrl-C reaches the demo only, which then ends its nodes in order.
             self._process = subprocess.Popen(

@@ -41,9 +41,13 @@ def test_files_hold_the_defaults(name, kind):
         assert type(values[field.name]) is type(field.default), field.name
 
 
-@pytest.mark.parametrize("name", ["planner_mini.yaml", "planner_5b.yaml"])
-def test_presets_are_possible(name):
+@pytest.mark.parametrize(
+    "name", sorted(path.name for path in (ROOT / "config").glob("planner_*.yaml"))
+)
+def test_presets_are_possible_and_can_be_chosen(name):
     PlannerParameters(**read_yaml(name))
+    launch = (ROOT / "launch" / "planner.launch.py").read_text(encoding="utf-8")
+    assert f'"{name.removeprefix("planner_").removesuffix(".yaml")}"' in launch
 
 
 @pytest.mark.parametrize("kind", [PlannerParameters, SegmenterParameters, CameraParameters])
