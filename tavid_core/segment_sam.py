@@ -48,8 +48,10 @@ class SamSegmenter:
         except ImportError as error:
             raise MissingExtraError.of(error.name or "segment_anything", "sam") from error
         except RuntimeError as error:
-            # A torchvision that was built for another torch.
-            raise MissingExtraError.of("torchvision", "sam") from error
+            raise MissingExtraError(
+                f"torchvision must be built for the installed torch, got: {error}. Install it "
+                "from where torch came from, with the same option --index-url."
+            ) from error
         from tavid_core.weights_file import read_tensors
 
         path = Path(checkpoint).expanduser()

@@ -142,3 +142,18 @@ def test_the_missing_extra_is_named(monkeypatch, tmp_path):
         MissingExtraError, match=r"'segment_anything' must be installed.*tavid\[sam"
     ):
         SamSegmenter(tmp_path / "sam.pth")
+
+
+class BrokenTorchvision:
+    """Fails like a torchvision that was built for another torch."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "segment_anything":
+            raise RuntimeError("operator torchvision::nms does not exist")
+
+
+def test_a_torchvision_of_another_torch_is_told(monkeypatch, tmp_path):
+    monkeypatch.delitem(sys.modules, "segment_anything", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [BrokenTorchvision(), *sys.meta_path])
+    with pytest.raises(MissingExtraError, match="torchvision must be built for the installed"):
+        SamSegmenter(tmp_path / "sam.pth")
