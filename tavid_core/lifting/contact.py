@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tavid_core.errors import check_shape
 from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
+from tavid_core.lifting.onset import arrival_frame
 from tavid_core.lifting.target import TargetTrack, track_target
 
 __all__ = [
@@ -34,6 +35,7 @@ MIN_CONTACT_FRAMES = 2
 REACH_SIDES = 0.45
 SETTLE_SIDES = 0.25
 RELEASE_FACTOR = 1.8
+STILL_SIDES = 0.05
 # A shoulder width is about four palms: it bounds the reach where objects are large.
 REACH_SHOULDERS = 0.3
 NEAR_ONLY_CONFIDENCE = 0.45
@@ -132,6 +134,11 @@ def find_contact(
         moving = _run_with_motion(runs, gaps_px, between, track, reach)
         if moving is not None:
             start, end = moving
+            first = next((run[0] for run in runs if run[0] <= onset + 1 and run[1] >= onset), start)
+            arrival = arrival_frame(
+                hand_pixels, is_seen, first, onset, min_speed_px=STILL_SIDES * track.side_px
+            )
+            start = start if arrival is None else arrival
             confidence = _motion_confidence(hand_pixels, hand_confidence, track, onset, end)
             return _interval(hand, start, end, confidence, moves_target=True)
     if not runs:

@@ -1,0 +1,79 @@
+"""When a hand arrives at an object that it then moves.
+
+A hand that grasps comes to rest on the object for a moment, however short, before both move on
+together. That moment is seen more sharply than nearness, which begins on the way.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["arrival_frame", "fill_gaps", "speed_of"]
+
+# Slower than this share of its fastest approach a hand has arrived.
+ARRIVED_SPEED_SHARE = 0.25
+
+
+def fill_gaps(pixels: NDArray[np.floating], is_seen: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Lay straight lines over the frames in which a point is not seen.
+
+    Args:
+        pixels: Column and row, float (T, 2).
+        is_seen: bool (T,), true at least once.
+
+    Returns:
+        float64 (T, 2); before the first and after the last sight the point stays there.
+    """
+    frames, known = np.arange(len(pixels)), np.flatnonzero(is_seen)
+    return np.stack([np.interp(frames, known, pixels[known, axis]) for axis in (0, 1)], axis=1)
+
+
+def speed_of(path: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Measure a path's speed between the frame before and the one after.
+
+    Args:
+        path: float64 (T, 2), no NaN.
+
+    Returns:
+        Per frame, float64 (T,), in the path's unit per frame.
+    """
+    padded = np.pad(path, ((1, 1), (0, 0)), mode="edge")
+    speed = np.linalg.norm(padded[2:] - padded[:-2], axis=-1) / 2
+    if len(path) > 1:
+        # At the ends only one side is known.
+        speed[[0, -1]] *= 2
+    return speed
+
+
+def arrival_frame(
+    hand_pixels: NDArray[np.floating],
+    is_seen: NDArray[np.bool_],
+    first_near: int,
+    onset: int,
+    *,
+    min_speed_px: float,
+) -> int | None:
+    """Find the frame in which a hand arrives.
+
+    Args:
+        hand_pixels: Middle of the hand, float (T, 2); NaN where not seen.
+        is_seen: bool (T,).
+        first_near: First frame in which it is near the object.
+        onset: First frame in which the object is seen to move.
+        min_speed_px: Slower than this it stands still, whatever its approach was.
+
+    Returns:
+        First frame of the last rest on the way that begins no later than `onset`; None if the
+        hand is not seen there or does not rest.
+    """
+    if not is_seen[max(first_near - 1, 0) : onset + 1].any():
+        return None
+    speed = speed_of(fill_gaps(hand_pixels, is_seen))
+    fastest = float(speed[: onset + 1].max())
+    is_slow = speed <= max(ARRIVED_SPEED_SHARE * fastest, min_speed_px)
+    begins = is_slow & ~np.concatenate([[False], is_slow[:-1]])
+    # One frame early: the last step of the way may end within reach.
+    frames = np.flatnonzero(begins)
+    frames = frames[(frames >= first_near) & (frames <= onset)]
+    return int(frames[-1]) if len(frames) else None
