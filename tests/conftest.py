@@ -9,6 +9,7 @@ import shutil
 import socket
 
 import pytest
+from hypothesis import settings
 
 # Read when these libraries are first imported, hence before any test module is.
 os.environ.setdefault("MUJOCO_GL", "osmesa")
@@ -17,6 +18,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Two runs on one machine must not hear each other.
 os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+
+# The suite says the same of the same code each time; a release looks further:
+# pytest --hypothesis-profile=release
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.register_profile("release", deadline=None, max_examples=5000, print_blob=True)
+settings.load_profile("suite")
 
 HAS_ROS = all(importlib.util.find_spec(name) is not None for name in ("rclpy", "tavid"))
 HAS_OSMESA = ctypes.util.find_library("OSMesa") is not None
