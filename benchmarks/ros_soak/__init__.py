@@ -1,0 +1,1 @@
+"""Whether the nodes last: thousands of goals, faults, malformed messages, lifecycle cycles."""
