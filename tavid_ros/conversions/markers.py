@@ -23,12 +23,12 @@ from tavid_ros.conversions.times import duration_from_seconds
 __all__ = ["delete_markers", "markers_from_plan"]
 
 _NUM_SKELETONS = 6
-_FAINTEST = 0.12
-_LIMB_WIDTH_M = 0.012
-_PATH_WIDTH_M = 0.01
+_FAINTEST = 0.15
+_LIMB_WIDTH_M = 0.01
+_PATH_WIDTH_M = 0.012
 _HEAD_DIAMETER_M = 0.12
-_HAND_DIAMETER_M = 0.035
-_CONTACT_DIAMETER_M = 0.05
+_HAND_DIAMETER_M = 0.025
+_CONTACT_DIAMETER_M = 0.04
 _BOX_FRAMES_ALPHA = (0.25, 0.7)
 _TEXT_HEIGHT_M = 0.045
 _TEXT_OFFSET_M = 0.12
@@ -196,7 +196,7 @@ def _contact(motion: InteractionMotion) -> list[Marker]:
     marker = _marker("contact", Marker.SPHERE)
     marker.pose.position = _point(point)
     marker.scale = Vector3(x=_CONTACT_DIAMETER_M, y=_CONTACT_DIAMETER_M, z=_CONTACT_DIAMETER_M)
-    marker.color = _color(CONTACT_COLOR, 0.9)
+    marker.color = _color(CONTACT_COLOR, 1.0)
     return [marker]
 
 
