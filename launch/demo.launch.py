@@ -1,23 +1,34 @@
 """Start camera and planner with a shipped scene, ask for one plan, and keep both running.
 
     ros2 launch tavid demo.launch.py
-    ros2 launch tavid demo.launch.py scene:=three_mugs
+    ros2 launch tavid demo.launch.py scene:=three_mugs rviz:=true
     ros2 launch tavid demo.launch.py image:=/tmp/me.jpg mask:=/tmp/mask.png prompt:="..."
+    ros2 launch tavid demo.launch.py target:=click click:="113 133"
+    ros2 launch tavid demo.launch.py target:=click image:=/tmp/me.jpg prompt:="..."
 
-Watch it with RViz or Foxglove: /planner/markers, /planner/overlay, /planner/frames. Ask again with
+With target:=click the camera publishes no mask, and the segmenter makes one of a click: that of
+the argument, or yours later (`ros2 run tavid click X Y`). Watch it with rviz:=true or Foxglove:
+/planner/markers, /planner/overlay, /planner/frames, /segmenter/overlay. Ask again with
 `ros2 service call /planner/plan std_srvs/srv/Trigger`.
 """
 
 from pathlib import Path
 
 from ament_index_python.packages import get_package_share_directory
-from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    GroupAction,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
 from launch.conditions import IfCondition
+from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
-from launch import LaunchContext, LaunchDescription
+from launch import Action, LaunchContext, LaunchDescription
 
 SHARE = Path(get_package_share_directory("tavid"))
 
@@ -31,6 +42,15 @@ ARGUMENTS = [
         "prompt", default_value="", description="What should happen; empty = the scene's own."
     ),
     DeclareLaunchArgument(
+        "target",
+        default_value="mask",
+        choices=["mask", "click"],
+        description="Where the target comes from: the camera's mask, or a click on its image.",
+    ),
+    DeclareLaunchArgument(
+        "click", default_value="", description="Column and row of the click; empty = you click."
+    ),
+    DeclareLaunchArgument(
         "backend",
         default_value="",
         choices=["", "tavid", "fake"],
@@ -40,7 +60,13 @@ ARGUMENTS = [
         "ask",
         default_value="true",
         choices=["true", "false"],
-        description="Ask for a plan once the planner is ready.",
+        description="Ask for a plan once the planner is ready and there is a target.",
+    ),
+    DeclareLaunchArgument(
+        "rviz",
+        default_value="false",
+        choices=["true", "false"],
+        description="Start rviz2 too, which must be installed.",
     ),
 ]
 
@@ -63,6 +89,7 @@ def make_camera(context: LaunchContext) -> list[Node]:
         picture = {"source": "image", "path": value("image"), "mask_path": value("mask")}
     if value("prompt"):
         picture["prompt"] = value("prompt")
+    picture["publish_mask"] = value("target") == "mask"
     return [
         Node(
             package="tavid",
@@ -74,16 +101,22 @@ def make_camera(context: LaunchContext) -> list[Node]:
     ]
 
 
-def generate_launch_description() -> LaunchDescription:
-    """Describe the launch.
+def make_request(context: LaunchContext) -> list[Action]:
+    """Make what leads to the target and to the request for a plan.
+
+    Args:
+        context: Of the launch.
 
     Returns:
-        Arguments, planner, camera, and one request.
+        The request; with target:=click the segmenter, the click, and then the request.
+
+    Raises:
+        ValueError: If click is not two numbers.
     """
-    planner = IncludeLaunchDescription(
-        PythonLaunchDescriptionSource(str(SHARE / "launch" / "planner.launch.py")),
-        launch_arguments={"backend": LaunchConfiguration("backend")}.items(),
-    )
+
+    def value(name: str) -> str:
+        return LaunchConfiguration(name).perform(context)
+
     # It waits until the planner has loaded its model.
     request = Node(
         package="tavid",
@@ -92,4 +125,62 @@ def generate_launch_description() -> LaunchDescription:
         output="screen",
         condition=IfCondition(LaunchConfiguration("ask")),
     )
-    return LaunchDescription([*ARGUMENTS, planner, OpaqueFunction(function=make_camera), request])
+    if value("target") == "mask":
+        return [request]
+    actions: list[Action] = [include("segmenter")]
+    if value("click"):
+        words = value("click").replace(",", " ").split()
+        if len(words) != 2:
+            raise ValueError(
+                f'click must be column and row, got {value("click")!r}. Write click:="350 380".'
+            )
+        click = Node(package="tavid", executable="click", output="screen", arguments=words)
+        after = RegisterEventHandler(
+            OnProcessExit(
+                target_action=click,
+                on_exit=lambda event, _: [request] if event.returncode == 0 else [],
+            )
+        )
+        actions += [after, click]
+    return actions
+
+
+def include(name: str, **arguments: LaunchConfiguration) -> GroupAction:
+    """Include another launch file of this package, in a scope of its own.
+
+    Without the scope its arguments, "name" for one, would be those of the next file too.
+
+    Args:
+        name: As "planner".
+        **arguments: Of that file.
+
+    Returns:
+        The action.
+    """
+    path = SHARE / "launch" / f"{name}.launch.py"
+    source = PythonLaunchDescriptionSource(str(path))
+    return GroupAction([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Describe the launch.
+
+    Returns:
+        Arguments, planner, camera, one request, and rviz.
+    """
+    rviz = Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz2",
+        arguments=["-d", str(SHARE / "config" / "tavid.rviz")],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
+    return LaunchDescription(
+        [
+            *ARGUMENTS,
+            include("planner", backend=LaunchConfiguration("backend")),
+            OpaqueFunction(function=make_camera),
+            OpaqueFunction(function=make_request),
+            rviz,
+        ]
+    )

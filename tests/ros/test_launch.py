@@ -65,17 +65,20 @@ class StubConfiguration(Stub):
 
 # What the launch files import, per module; they are all that is needed of the launch system here.
 STUBS = {
-    "launch": {"LaunchContext": dict, "LaunchDescription": Stub},
+    "launch": {"Action": Stub, "LaunchContext": dict, "LaunchDescription": Stub},
     "launch.actions": dict.fromkeys(
         (
             "DeclareLaunchArgument",
+            "GroupAction",
             "IncludeLaunchDescription",
             "OpaqueFunction",
+            "RegisterEventHandler",
             "SetEnvironmentVariable",
         ),
         Stub,
     ),
     "launch.conditions": {"IfCondition": Stub},
+    "launch.event_handlers": {"OnProcessExit": Stub},
     "launch.launch_description_sources": {"PythonLaunchDescriptionSource": Stub},
     "launch.substitutions": {"EnvironmentVariable": Stub, "LaunchConfiguration": StubConfiguration},
     "launch_ros": {},
@@ -125,7 +128,7 @@ def file_names(parameters):
     return [Path(entry).name for entry in parameters if isinstance(entry, str)]
 
 
-@pytest.mark.parametrize("name", ["planner", "demo"])
+@pytest.mark.parametrize("name", ["planner", "segmenter", "demo"])
 def test_every_argument_has_a_default_and_a_description(load, name):
     module = load(name)
     for argument in module.ARGUMENTS:
@@ -211,13 +214,63 @@ def test_topics_are_remapped_with_the_compressed_image(load):
     assert remappings["target_mask"] == "target_mask"
 
 
+def find_included(entries):
+    """Name and arguments of the included launch files; each in a scope of its own."""
+    groups = [entry for entry in entries if entry.words and isinstance(entry.words[0], list)]
+    includes = [include for group in groups for include in group.words[0]]
+    return {
+        Path(include.words[0].words[0]).name: dict(include.options["launch_arguments"])
+        for include in includes
+    }
+
+
 def test_the_demo_hands_its_backend_to_the_planner(load):
     described = load("demo").generate_launch_description().words[0]
-    (planner,) = [entry for entry in described if "launch_arguments" in entry.options]
-    arguments = dict(planner.options["launch_arguments"])
-    assert list(arguments) == ["backend"]
+    included = find_included(described)
+    assert list(included) == ["planner.launch.py"]
+    assert list(included["planner.launch.py"]) == ["backend"]
     names = {argument.words[0] for argument in load("planner").ARGUMENTS}
-    assert set(arguments) <= names
+    assert set(included["planner.launch.py"]) <= names
+
+
+def test_the_demo_takes_the_cameras_mask_or_a_click(load):
+    module = load("demo")
+    (request,) = module.make_request(make_context(module))
+    assert request.options["executable"] == "client"
+    (camera,) = module.make_camera(make_context(module))
+    assert camera.options["parameters"][-1]["publish_mask"] is True
+    context = make_context(module, target="click", click="350, 380")
+    (camera,) = module.make_camera(context)
+    assert camera.options["parameters"][-1]["publish_mask"] is False
+    segmenter, after, click = module.make_request(context)
+    assert find_included([segmenter]) == {"segmenter.launch.py": {}}
+    assert click.options["arguments"] == ["350", "380"]
+    handler = after.words[0].options
+    assert handler["target_action"] is click
+    for status, executables in ((0, ["client"]), (1, [])):
+        actions = handler["on_exit"](types.SimpleNamespace(returncode=status), None)
+        assert [action.options["executable"] for action in actions] == executables
+    # Without the argument a person clicks, and asks.
+    assert len(module.make_request(make_context(module, target="click"))) == 1
+    with pytest.raises(ValueError, match="click must be column and row, got '350'"):
+        module.make_request(make_context(module, target="click", click="350"))
+
+
+def test_the_segmenter_takes_its_parameters_as_the_planner_does(load, tmp_path):
+    module = load("segmenter")
+    own = tmp_path / "own.yaml"
+    own.write_text("/**: {ros__parameters: {follow: false}}\n")
+    context = make_context(
+        module, params_file=str(own), method="grabcut", use_sim_time="true", image_topic="/cam"
+    )
+    (node,) = module.make_node(context)
+    assert file_names(node.options["parameters"]) == ["segmenter.yaml", "own.yaml"]
+    assert node.options["parameters"][-1] == {"method": "grabcut", "use_sim_time": True}
+    assert dict(node.options["remappings"])["image/compressed"] == "/cam/compressed"
+    assert node.options["respawn"] is False
+    context = make_context(module, params_file=str(tmp_path / "nowhere.yaml"))
+    with pytest.raises(FileNotFoundError, match="params_file must be a file"):
+        module.make_node(context)
 
 
 @pytest.mark.parametrize("name", ["planner", "demo"])

@@ -91,6 +91,8 @@ def test_launch_files_describe_their_arguments_and_start_what_exists(path):
         assert "default_value" in words
     for call in list_calls(path, "Node"):
         words = {keyword.arg: keyword.value for keyword in call.keywords}
+        if words["package"].value == "rviz2":
+            continue
         assert words["package"].value == "tavid"
         assert (ROOT / "tavid_ros" / f"{words['executable'].value}.py").exists()
 
