@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import collections
 import functools
-import threading
-from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
-from rclpy.event_handler import QoSMessageLostInfo, SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from tavid_core.errors import TavidError
 from tavid_ros import conversions
 from tavid_ros.clock_jumps import ClockJumps
-from tavid_ros.input_qos import choose_input_qos, match_input_qos
+from tavid_ros.input_qos import choose_input_qos
+from tavid_ros.input_subscription import InputSubscription
 from tavid_ros.input_watchdog import InputProblem, InputWatchdog, WatchedTopic
 from tavid_ros.inputs import LatestInputs
 from tavid_ros.parameters import PlannerParameters, read
@@ -30,8 +26,6 @@ __all__ = ["InputTopics"]
 _LOG_THROTTLE_SEC = 5.0
 _DISTORTION_THROTTLE_SEC = 60.0
 _WATCHDOG_PERIOD_SEC = 1.0
-# Copies of one message come at once; this many of others may come in between.
-_NUM_KNOWN_COPIES = 16
 
 
 class InputTopics:
@@ -54,8 +48,6 @@ class InputTopics:
         self._node = node
         self._inputs = inputs
         self._num_malformed = num_malformed
-        self._num_lost: collections.Counter[str] = collections.Counter()
-        self._seen: dict[str, collections.deque[int]] = {}
         image = ("image", Image)
         if parameters.use_compressed_image:
             image = ("image/compressed", CompressedImage)
@@ -79,15 +71,19 @@ class InputTopics:
         self._image_topic = watched[0].topic
         inputs.set_image_topic(self._image_topic)
         self._watchdog = InputWatchdog(node, inputs, watched, num_malformed, self._read_parameters)
-        self._group = MutuallyExclusiveCallbackGroup()
-        self._lock = threading.Lock()
-        self._is_destroyed = False
-        self._kinds = {item.name: (item.topic, kinds[item.name][1]) for item in watched}
-        self._subscriptions: dict[
-            tuple[str, DurabilityPolicy, ReliabilityPolicy], Subscription
-        ] = {}
-        for item in watched:
-            self._subscribe(item.name, item.qos)
+        group = MutuallyExclusiveCallbackGroup()
+        self._subscriptions = {
+            item.name: InputSubscription(
+                node,
+                item.name,
+                *kinds[item.name],
+                item.qos,
+                functools.partial(self._receive, item.name),
+                group,
+                self._watchdog.check,
+            )
+            for item in watched
+        }
         self._timer = node.create_timer(
             _WATCHDOG_PERIOD_SEC,
             self._check,
@@ -105,61 +101,25 @@ class InputTopics:
     @property
     def num_lost(self) -> dict[str, int]:
         """Messages that DDS gave up on the way, by topic, where any were."""
-        return dict(self._num_lost)
+        counts = {name: item.num_lost for name, item in self._subscriptions.items()}
+        return {name: count for name, count in counts.items() if count}
 
     def destroy(self) -> None:
         """Take the topics away."""
         self._jumps.destroy()
         self._node.destroy_timer(self._timer)
-        with self._lock:
-            self._is_destroyed = True
-            subscriptions = list(self._subscriptions.values())
-        for subscription in subscriptions:
-            self._node.destroy_subscription(subscription)
+        for subscription in self._subscriptions.values():
+            subscription.destroy()
 
     def _check(self) -> None:
-        for name in self._kinds:
-            self._match(name)
+        for subscription in self._subscriptions.values():
+            subscription.match()
         self._watchdog.check()
-
-    def _match(self, name: str) -> None:
-        """Listen to what is latched or reliable in the way that gets it."""
-        for info in self._node.get_publishers_info_by_topic(self._kinds[name][0]):
-            qos = match_input_qos(name, info.qos_profile)
-            if qos is not None:
-                self._subscribe(name, qos)
-
-    def _subscribe(self, name: str, qos: QoSProfile) -> None:
-        topic, kind = self._kinds[name]
-        # Not rclpy's own callbacks: they warn of publishers that another subscription hears.
-        events = SubscriptionEventCallbacks(
-            incompatible_qos=lambda _: self._watchdog.check(),
-            matched=lambda _: self._match(name),
-            message_lost=functools.partial(self._count_lost, name),
-            use_default_callbacks=False,
-        )
-        key = (name, qos.durability, qos.reliability)
-        with self._lock:
-            if self._is_destroyed or key in self._subscriptions:
-                return
-            self._subscriptions[key] = self._node.create_subscription(
-                kind,
-                topic,
-                functools.partial(self._receive, name),
-                qos,
-                callback_group=self._group,
-                event_callbacks=events,
-            )
-
-    def _count_lost(self, name: str, event: QoSMessageLostInfo) -> None:
-        self._num_lost[name] = max(self._num_lost[name], event.total_count)
 
     def _read_parameters(self) -> PlannerParameters:
         return read(self._node, PlannerParameters)
 
-    def _receive(self, name: str, message: AnyInput, info: dict[str, Any]) -> None:
-        if self._is_copy(name, info["source_timestamp"]):
-            return
+    def _receive(self, name: str, message: AnyInput) -> None:
         try:
             self._inputs.put(name, message)
         except TavidError as error:
@@ -171,14 +131,6 @@ class InputTopics:
             return
         if name == "camera_info":
             self._warn_of_distortion(message)
-
-    def _is_copy(self, name: str, source_ns: int) -> bool:
-        """Tell whether another subscription of this topic brought the message already."""
-        seen = self._seen.setdefault(name, collections.deque(maxlen=_NUM_KNOWN_COPIES))
-        if source_ns and source_ns in seen:
-            return True
-        seen.append(source_ns)
-        return False
 
     def _warn_of_distortion(self, camera_info: CameraInfo) -> None:
         bend, rectify = (

@@ -5,16 +5,18 @@ from __future__ import annotations
 import functools
 import time
 
-from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, qos_profile_sensor_data
+from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode, TavidError
-from tavid_ros.conversions import nanoseconds_from_time
+from tavid_ros.conversions import is_rectified_topic, rectify_camera_info
+from tavid_ros.input_subscription import InputSubscription
+from tavid_ros.topic_memory import Received, TopicMemory
 
 __all__ = ["Snapshot", "SnapshotTimeoutError"]
 
@@ -29,6 +31,7 @@ _STAMPED = ("target_mask", "depth", "camera_info")
 # Depth and prompt may never come; they get this long after image and mask are there.
 _OPTIONAL_WAIT_SEC = 1.0
 _POLL_SEC = 0.05
+_NUM_REMEMBERED, _MAX_BYTES = 32, 64 * 1024 * 1024
 
 
 class SnapshotTimeoutError(TavidError, TimeoutError):
@@ -46,17 +49,14 @@ class Snapshot:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._latest: dict[str, Image | CameraInfo | String] = {}
+        # A mask may be made while the next images come.
+        self._memories = {topic: TopicMemory(_NUM_REMEMBERED, _MAX_BYTES) for topic in _TOPICS}
         self._pair: dict[str, Image | CameraInfo | String] = {}
-        qos = QoSProfile(
-            depth=1,
-            reliability=qos_profile_sensor_data.reliability,
-            durability=qos_profile_sensor_data.durability,
-        )
-        group = ReentrantCallbackGroup()
+        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        group = MutuallyExclusiveCallbackGroup()
         self._subscriptions = [
-            node.create_subscription(
-                kind, topic, functools.partial(self._put, topic), qos, callback_group=group
+            InputSubscription(
+                node, topic, topic, kind, qos, functools.partial(self._put, topic), group
             )
             for topic, kind in _TOPICS.items()
         ]
@@ -64,7 +64,7 @@ class Snapshot:
     def destroy(self) -> None:
         """Stop listening."""
         for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
+            subscription.destroy()
 
     def fill(self, goal: PlanInteraction.Goal, timeout_sec: float) -> None:
         """Wait for image and mask of one stamp and put them, and what goes with them, into a goal.
@@ -89,7 +89,7 @@ class Snapshot:
             executor.remove_node(self._node)
             executor.shutdown()
         if "target_mask" not in self._pair:
-            missing = [topic for topic in ("image", "target_mask") if topic not in self._latest]
+            missing = [topic for topic in ("image", "target_mask") if self._latest(topic) is None]
             raise SnapshotTimeoutError(
                 f"image and target_mask must come within {timeout_sec:g} s with one stamp, got "
                 f"{'no ' + ' and no '.join(missing) if missing else 'different stamps'}. "
@@ -98,22 +98,30 @@ class Snapshot:
         for topic in ("image", *_STAMPED):
             if topic in self._pair:
                 setattr(goal, topic, self._pair[topic])
-        if not goal.prompt and "prompt" in self._latest:
-            goal.prompt = self._latest["prompt"].data
+        # The planner cannot know the topic's name, and would undo what is undone.
+        if is_rectified_topic(self._node.resolve_topic_name("image")):
+            goal.camera_info = rectify_camera_info(goal.camera_info)
+        prompt = self._latest("prompt")
+        if not goal.prompt and prompt is not None:
+            goal.prompt = prompt.data
 
     def _is_complete(self) -> bool:
-        return {"image", *_STAMPED} <= self._pair.keys() and "prompt" in self._latest
+        return {"image", *_STAMPED} <= self._pair.keys() and self._latest("prompt") is not None
+
+    def _latest(self, topic: str) -> Image | CameraInfo | String | None:
+        received = self._memories[topic].latest
+        return None if received is None else received.message
 
     def _put(self, topic: str, message: Image | CameraInfo | String) -> None:
-        self._latest[topic] = message
-        image = self._latest.get("image")
-        if topic == "prompt" or image is None:
+        self._memories[topic].put(Received(message, time.monotonic()))
+        if topic == "prompt":
             return
-        stamp_ns = nanoseconds_from_time(image.header.stamp)
-        pair = {"image": image}
-        for name in _STAMPED:
-            other = self._latest.get(name)
-            if other is not None and nanoseconds_from_time(other.header.stamp) == stamp_ns:
-                pair[name] = other
-        if len(pair) > len(self._pair):
-            self._pair = pair
+        for image in self._memories["image"].newest_first:
+            pair = {"image": image.message}
+            for name in _STAMPED:
+                for other in self._memories[name].newest_first:
+                    if other.stamp_ns == image.stamp_ns:
+                        pair[name] = other.message
+                        break
+            if len(pair) > len(self._pair):
+                self._pair = pair

@@ -10,6 +10,7 @@ from tavid_ros.conversions.cameras import (
     intrinsics_from_message,
     is_rectified_topic,
     message_from_intrinsics,
+    rectify_camera_info,
 )
 from tavid_ros.conversions.frames import (
     change_frame,
@@ -99,6 +100,7 @@ __all__ = [
     "query_from_point",
     "query_from_points",
     "query_from_request",
+    "rectify_camera_info",
     "seconds_from_duration",
     "trajectory_from_motion",
     "transform_from_message",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 
 from sensor_msgs.msg import CameraInfo
@@ -18,6 +19,7 @@ __all__ = [
     "intrinsics_from_message",
     "is_rectified_topic",
     "message_from_intrinsics",
+    "rectify_camera_info",
 ]
 
 _ASPECT_TOLERANCE = 0.01
@@ -130,6 +132,24 @@ def distortion_from_message(message: CameraInfo) -> LensDistortion | None:
     return LensDistortion(
         model=message.distortion_model, coefficients=tuple(float(value) for value in message.d)
     )
+
+
+def rectify_camera_info(message: CameraInfo) -> CameraInfo:
+    """Write the calibration of a rectified image as that of a camera without distortion.
+
+    Args:
+        message: As the driver sends it for the raw and the rectified image.
+
+    Returns:
+        One whose K is P and whose distortion is zero; the same message if P was never filled.
+    """
+    if not any(message.p):
+        return message
+    rectified = copy.copy(message)
+    rectified.d = [0.0] * 5
+    rectified.distortion_model = "plumb_bob"
+    rectified.k = [value for row in range(3) for value in message.p[4 * row : 4 * row + 3]]
+    return rectified
 
 
 def message_from_intrinsics(intrinsics: CameraIntrinsics, header: Header) -> CameraInfo:
