@@ -9,17 +9,16 @@ import argparse
 import importlib.metadata
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+from tavid_core.download_command import add_download_command, run_download_command
 from tavid_core.errors import ErrorCode, TavidError
 from tavid_core.export_command import add_export_command, run_export_command
-from tavid_core.io import load_plan
 from tavid_core.plan_command import PLAN_EXAMPLE, add_plan_command, run_plan_command
 from tavid_core.planner_options import PlannerFactory, load_planner
 from tavid_core.retarget_command import add_retarget_command, run_retarget_command
 from tavid_core.segment_command import add_segment_command, run_segment_command
 from tavid_core.sequence_command import add_sequence_command, run_sequence_command
-from tavid_core.summary import summarize_plan
+from tavid_core.show_command import add_show_command, run_show_command
 
 __all__ = ["main"]
 
@@ -56,9 +55,10 @@ def _commands(make_planner: PlannerFactory) -> dict[str, Callable[[argparse.Name
         "segment": run_segment_command,
         "plan": lambda options: run_plan_command(options, make_planner),
         "sequence": lambda options: run_sequence_command(options, make_planner),
-        "show": lambda options: summarize_plan(load_plan(options.folder)),
+        "show": run_show_command,
         "retarget": run_retarget_command,
         "export": run_export_command,
+        "download": run_download_command,
     }
 
 
@@ -75,10 +75,10 @@ def _make_parser() -> argparse.ArgumentParser:
     add_segment_command(commands)
     add_plan_command(commands)
     add_sequence_command(commands)
-    show = commands.add_parser("show", help="print what a saved plan holds")
-    show.add_argument("folder", type=Path, help="folder that `tavid plan` wrote")
+    add_show_command(commands)
     add_retarget_command(commands)
     add_export_command(commands)
+    add_download_command(commands)
     return parser
 
 

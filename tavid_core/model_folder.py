@@ -12,11 +12,19 @@ from tavid_core.errors import ConfigError, WeightsError
 from tavid_core.json_fields import read_json_object
 from tavid_core.pipeline import TargetAwarePipeline
 
-__all__ = ["ASSETS", "find_adapter_folder", "find_model_folder", "load_pipeline"]
+__all__ = [
+    "ASSETS",
+    "HUB_FILES",
+    "HUB_ID",
+    "check_model_files",
+    "find_adapter_folder",
+    "find_model_folder",
+    "load_pipeline",
+]
 
 ASSETS = Path(__file__).parent / "assets"
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-_HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
 # What a model index may name; diffusers would import whatever library it finds there.
 _COMPONENTS = {
     "scheduler": ("diffusers", r"CogVideoX(DPM|DDIM)Scheduler"),
@@ -44,7 +52,7 @@ def find_model_folder(model: str | Path) -> Path:
     folder = Path(model).expanduser()
     if folder.is_dir():
         return folder
-    if isinstance(model, str) and _HUB_ID.fullmatch(model):
+    if isinstance(model, str) and HUB_ID.fullmatch(model):
         return _download(model)
     raise WeightsError(
         f"model must be 'mini', a folder or a Hub id, got '{model}'. Check the path."
@@ -79,6 +87,31 @@ def find_adapter_folder(model: str | Path, adapter: str | Path | None) -> Path |
     if not folder.is_dir():
         raise WeightsError(f"adapter must be a folder, got '{adapter}'. Check the path.")
     return folder
+
+
+def check_model_files(folder: Path) -> None:
+    """Check that a diffusers folder is whole, by its indexes and file headers, without loading it.
+
+    Args:
+        folder: Of a CogVideoX image-to-video model.
+
+    Raises:
+        WeightsError: If a file is missing or cut off.
+    """
+    _check_index(folder / "model_index.json")
+    for name in ("transformer", "vae", "text_encoder"):
+        files = set((folder / name).glob("*.safetensors"))
+        for index in sorted((folder / name).glob("*.safetensors.index.json")):
+            files |= {folder / name / Path(shard).name for shard in _read_shards(index)}
+        for file in sorted(files or {folder / name / "*.safetensors"}):
+            try:
+                with safetensors.safe_open(file, framework="pt"):
+                    pass
+            except (OSError, safetensors.SafetensorError) as error:
+                raise WeightsError(
+                    f"{file} must be a whole safetensors file, got: {str(error).splitlines()[0]} "
+                    "Run the same download again; it goes on where it stopped."
+                ) from error
 
 
 def load_pipeline(folder: Path, dtype: torch.dtype) -> TargetAwarePipeline:
@@ -132,12 +165,28 @@ def _download(model: str) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    patterns, failures = list(HUB_FILES), (OSError, ValueError, HfHubHTTPError)
     try:
-        return Path(snapshot_download(model, allow_patterns=list(_HUB_FILES)))
-    except (OSError, ValueError, HfHubHTTPError) as error:
+        # What is in the cache needs no network, and a robot starts the same every day.
+        return Path(snapshot_download(model, allow_patterns=patterns, local_files_only=True))
+    except failures:
+        pass
+    try:
+        return Path(snapshot_download(model, allow_patterns=patterns))
+    except failures as error:
         raise WeightsError(
             f"model must be 'mini', a folder or a Hub id that can be fetched, got '{model}': "
-            f"{str(error).splitlines()[0]} Download it where there is a network."
+            f"{str(error).splitlines()[0]} Fetch it where there is a network, and name the folder: "
+            f"tavid download {model} --dest DIR"
+        ) from error
+
+
+def _read_shards(index: Path) -> set[str]:
+    try:
+        return {str(name) for name in dict(read_json_object(index)["weight_map"]).values()}
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise WeightsError(
+            f"{index} must list the files of the weights, got: {error} Download it again."
         ) from error
 
 

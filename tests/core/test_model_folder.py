@@ -69,7 +69,7 @@ def test_unknown_names_are_refused(tmp_path):
 def test_hub_id_fetches_weights_and_nothing_executable(monkeypatch, tmp_path):
     asked = {}
 
-    def snapshot_download(name, allow_patterns):
+    def snapshot_download(name, allow_patterns, local_files_only=False):
         asked[name] = allow_patterns
         return str(tmp_path)
 
@@ -79,13 +79,29 @@ def test_hub_id_fetches_weights_and_nothing_executable(monkeypatch, tmp_path):
     assert asked == {"THUDM/CogVideoX-5b-I2V": ["*.json", "*.safetensors", "*.model", "*.txt"]}
 
 
+def test_what_is_in_the_cache_needs_no_network(monkeypatch, tmp_path):
+    asked = []
+
+    def snapshot_download(name, allow_patterns, local_files_only=False):
+        asked.append(local_files_only)
+        if local_files_only and len(asked) == 1:
+            raise FileNotFoundError("not in the cache")
+        return str(tmp_path)
+
+    hub = types.SimpleNamespace(snapshot_download=snapshot_download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
+    assert find_model_folder("a/b") == tmp_path
+    assert find_model_folder("a/b") == tmp_path
+    assert asked == [True, False, True]
+
+
 def test_failed_download_is_a_weights_error(monkeypatch):
-    def snapshot_download(name, allow_patterns):
+    def snapshot_download(name, allow_patterns, local_files_only=False):
         raise OSError("no route\nto host")
 
     hub = types.SimpleNamespace(snapshot_download=snapshot_download)
     monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    with pytest.raises(WeightsError, match="that can be fetched, got 'a/b': no route Download"):
+    with pytest.raises(WeightsError, match=r"got 'a/b': no route .* tavid download a/b --dest"):
         find_model_folder("a/b")
 
 
