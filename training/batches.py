@@ -1,6 +1,6 @@
 """Batches drawn from the latent cache, each a function of its generator alone.
 
-Shapes: B batch, F latent frames, C channels, H x W latents, L text tokens.
+Shapes: B batch, F latent frames, C channels, H x W latents, S mask slots.
 """
 
 from __future__ import annotations
@@ -57,22 +57,33 @@ def draw_batch(
     latents = cache.latents_NFCHW[index_B]
     image = torch.zeros_like(latents)
     keep_B = torch.rand(size, generator=generator) >= image_dropout
-    image[:, 0] = cache.images_NCHW[index_B] * keep_B.view(-1, 1, 1, 1)
+    image[:, 0] = _draw_images(cache, index_B, generator) * keep_B.view(-1, 1, 1, 1)
     return Batch(index_B=index_B, latents_BFCHW=latents.to(device), image_BFCHW=image.to(device))
 
 
+def _draw_images(
+    cache: LatentCache, index_B: torch.Tensor, generator: torch.Generator
+) -> torch.Tensor:
+    num_images = cache.images_NKCHW.shape[1]
+    if num_images == 1:
+        return cache.images_NKCHW[index_B, 0]
+    number_B = torch.randint(num_images, index_B.shape, generator=generator)
+    return cache.images_NKCHW[index_B, number_B]
+
+
 def latent_masks(cache: LatentCache, latent_hw: tuple[int, int]) -> torch.Tensor:
-    """Shrink all target masks to the latent grid.
+    """Shrink all masks to a grid.
 
     Args:
         cache: All clips.
-        latent_hw: Rows and columns of the latents.
+        latent_hw: Rows and columns of the grid.
 
     Returns:
-        0 or 1, float32 (N, H, W).
+        0 or 1, float32 (N, S, H, W).
     """
-    masks = [mask_to_grid(mask.numpy().astype(bool), latent_hw) for mask in cache.masks_NHW]
-    return torch.from_numpy(np.stack(masks))
+    masks_NSHW = cache.masks_NSHW.numpy().astype(bool)
+    grids = [[mask_to_grid(mask, latent_hw) for mask in slots] for slots in masks_NSHW]
+    return torch.from_numpy(np.array(grids))
 
 
 def rotary_embedding(

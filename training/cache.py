@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from tavid_core.errors import InputError
-from training.clips import METADATA_NAME, read_frames, read_mask, read_records
+from training.clips import METADATA_NAME, ClipRecord, read_frames, read_mask, read_records
 from training.device import half_precision
 from training.mini import frames_to_tensor
 
@@ -24,18 +25,20 @@ __all__ = ["LatentCache", "load_or_build_cache"]
 class LatentCache:
     """All that training needs of a clip folder, in memory.
 
-    Shapes: N clips, F latent frames, C channels, h x w latents, H x W pixels.
+    Shapes: N clips, F latent frames, K noisy images, S mask slots, C channels, h x w latents,
+    H x W pixels.
 
     Args:
         latents_NFCHW: Scaled means of the videos, float32.
-        images_NCHW: Scaled means of the first frames encoded alone, float32.
-        masks_NHW: Target masks at pixel size, uint8 0/1.
+        images_NKCHW: Scaled means of the first frames encoded alone, float32; K is 1 where they
+            are clean.
+        masks_NSHW: Masks at pixel size, uint8 0/1: of the target, and of the actor where S is 2.
         captions: One per clip.
     """
 
     latents_NFCHW: torch.Tensor
-    images_NCHW: torch.Tensor
-    masks_NHW: torch.Tensor
+    images_NKCHW: torch.Tensor
+    masks_NSHW: torch.Tensor
     captions: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -43,13 +46,23 @@ class LatentCache:
         return len(self.captions)
 
 
-def _key(folder: Path, vae: AutoencoderKLCogVideoX) -> str:
+def _key(
+    folder: Path,
+    vae: AutoencoderKLCogVideoX,
+    records: Sequence[ClipRecord] | None,
+    num_noisy_images: int,
+    num_slots: int,
+) -> str:
     digest = hashlib.sha256((folder / METADATA_NAME).read_bytes())
     # The encoder alone: a decoder trained further leaves every latent as it was.
     for name, tensor in sorted(vae.encoder.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.float().cpu().numpy().tobytes())
     digest.update(str(vae.config.scaling_factor).encode())
+    for record in records or ():
+        digest.update(record.file_name.encode() + b"\n")
+    if num_noisy_images or num_slots > 1:
+        digest.update(f"{num_noisy_images} noisy images, {num_slots} slots".encode())
     return digest.hexdigest()
 
 
@@ -60,9 +73,43 @@ def _encode(vae: AutoencoderKLCogVideoX, video_BCTHW: torch.Tensor) -> torch.Ten
     return (mean_BCTHW * vae.config.scaling_factor).permute(0, 2, 1, 3, 4).cpu()
 
 
+def _encode_images(
+    vae: AutoencoderKLCogVideoX, image_BCTHW: torch.Tensor, index: int, num_noisy_images: int
+) -> torch.Tensor:
+    """Encode frame 0 as it is, or several times with noise that depends on clip and number only."""
+    if not num_noisy_images:
+        return _encode(vae, image_BCTHW)[:, 0]
+    noisy = []
+    for number in range(num_noisy_images):
+        generator = torch.Generator().manual_seed(index * 64 + number)
+        # sigma = exp(N(-3, 0.5)) as CogVideoX-I2V and TAViD are trained (arXiv 2408.06072).
+        sigma = torch.exp(-3.0 + 0.5 * torch.randn((), generator=generator))
+        noise = torch.randn(image_BCTHW.shape, generator=generator)
+        noisy.append(_encode(vae, image_BCTHW + sigma * noise)[0, 0])
+    return torch.stack(noisy)
+
+
+def _read_masks(folder: Path, record: ClipRecord, num_slots: int) -> torch.Tensor:
+    names = (record.mask_file, record.actor_mask_file)[:num_slots]
+    if None in names:
+        raise InputError(
+            f"{record.file_name} must have an actor mask for two slots, got none. "
+            "Train with one slot, or add actor_mask_file."
+        )
+    masks = [torch.from_numpy(read_mask(folder, name)) for name in names]
+    return torch.stack(masks).to(torch.uint8)
+
+
 @torch.no_grad()
 def load_or_build_cache(
-    folder: Path, vae: AutoencoderKLCogVideoX, path: Path, limit: int | None = None
+    folder: Path,
+    vae: AutoencoderKLCogVideoX,
+    path: Path,
+    limit: int | None = None,
+    *,
+    records: Sequence[ClipRecord] | None = None,
+    num_noisy_images: int = 0,
+    num_slots: int = 1,
 ) -> LatentCache:
     """Read the cache, or encode the clips and write it.
 
@@ -71,38 +118,43 @@ def load_or_build_cache(
         vae: In eval mode, float32; encodes on its device.
         path: The cache file, safetensors.
         limit: Take only the first clips.
+        records: Take these clips only; None = all of the folder.
+        num_noisy_images: How often each conditioning image is encoded with noise; 0 = once,
+            without.
+        num_slots: Masks per clip: 1 = target, 2 = target and actor.
 
     Returns:
         The cache, on the CPU.
 
     Raises:
-        InputError: If the file was made from other clips or by another VAE.
+        InputError: If the file was made from other clips, by another VAE or with other settings,
+            or a clip has no actor mask where one is needed.
     """
-    records = read_records(folder)[:limit]
+    key = _key(folder, vae, records, num_noisy_images, num_slots)
+    records = (read_records(folder) if records is None else records)[:limit]
     captions = tuple(record.text for record in records)
-    key = _key(folder, vae)
     if path.is_file():
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         if metadata.get("key") != key:
             raise InputError(
-                f"latent cache must belong to these clips and this VAE, got {path.name} of "
-                "others. Delete it or name another file."
+                f"latent cache must belong to these clips, this VAE and these settings, got "
+                f"{path.name} of others. Delete it or name another file."
             )
         tensors = load_file(path)
         if len(tensors["latents_NFCHW"]) >= len(records):
             kept = {name: tensor[: len(records)] for name, tensor in tensors.items()}
             return LatentCache(**kept, captions=captions)
     latents, images, masks = [], [], []
-    for record in tqdm(records, desc="encode", unit="clip"):
+    for index, record in enumerate(tqdm(records, desc="encode", unit="clip")):
         video = frames_to_tensor(torch.from_numpy(read_frames(folder, record)[None]))
         latents.append(_encode(vae, video)[0])
-        images.append(_encode(vae, video[:, :, :1])[0, 0])
-        masks.append(torch.from_numpy(read_mask(folder, record.mask_file)).to(torch.uint8))
+        images.append(_encode_images(vae, video[:, :, :1], index, num_noisy_images))
+        masks.append(_read_masks(folder, record, num_slots))
     tensors = {
         "latents_NFCHW": torch.stack(latents),
-        "images_NCHW": torch.stack(images),
-        "masks_NHW": torch.stack(masks),
+        "images_NKCHW": torch.stack(images),
+        "masks_NSHW": torch.stack(masks),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata={"key": key})

@@ -69,7 +69,11 @@ class ClipRecord:
         Returns:
             The line, without a newline.
         """
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, allow_nan=False)
+        fields = dataclasses.asdict(self)
+        if self.camera is not None:
+            # Clips are undistorted: whoever cuts them does that.
+            del fields["camera"]["has_distortion"]
+        return json.dumps(fields, ensure_ascii=False, allow_nan=False)
 
 
 def _relative_path(value: object, key: str) -> str:

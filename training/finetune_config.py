@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Callable
+from typing import Any
 
 from tavid_core.config import PromptConfig
 from tavid_core.errors import ConfigError
+from training.supervision import SupervisionConfig
 from training.trainer import LoopConfig
 
-__all__ = ["FinetuneConfig", "with_settings"]
+__all__ = ["SETTINGS", "FinetuneConfig", "with_settings"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,25 +20,31 @@ class FinetuneConfig:
 
     Args:
         loop: Steps, learning rate, checkpoints, seed.
-        batch_size: Clips per step.
+        batch_size: Clips per step, over all processes.
         lora_rank: Rank of the LoRA on to_q, to_k, to_v, to_out.0.
         lora_alpha: Its scale is alpha / rank.
-        attention_weight: Lambda of the attention loss; 0 leaves it out.
-        attention_blocks: Blocks that may be supervised.
-        num_blocks_per_step: How many of them are drawn per step.
+        supervision: The attention loss.
         image_dropout: How often the conditioning image is zeroed.
+        num_noisy_images: Encodings of each conditioning image with noise of sigma
+            exp(N(-3, 0.5)), of which a step takes one; 0 = the clean image.
+        use_mask: False keeps the mask channel at zero, for runs that shall not know the target.
         prompt: Slot words, their sentence and where it stands.
+        gradient_checkpointing: Computes activations again instead of keeping them.
+
+    Raises:
+        ConfigError: If a field is unusable.
     """
 
     loop: LoopConfig
     batch_size: int = 4
     lora_rank: int = 128
     lora_alpha: float = 64.0
-    attention_weight: float = 0.1
-    attention_blocks: tuple[int, ...] = tuple(range(5, 24))
-    num_blocks_per_step: int = 7
+    supervision: SupervisionConfig = dataclasses.field(default_factory=SupervisionConfig)
     image_dropout: float = 0.05
+    num_noisy_images: int = 0
+    use_mask: bool = True
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -45,30 +53,59 @@ class FinetuneConfig:
                 "batch_size, lora_rank and lora_alpha must be positive, got "
                 f"{self.batch_size}, {self.lora_rank}, {self.lora_alpha}. Correct the recipe."
             )
-        if not (math.isfinite(self.attention_weight) and self.attention_weight >= 0):
+        if not 0 <= self.image_dropout <= 1:
             raise ConfigError(
-                f"attention_weight must be 0 or more, got {self.attention_weight}. "
-                "The paper uses 0.1."
+                f"image_dropout must be in 0..1, got {self.image_dropout}. The default is 0.05."
             )
-        if not 1 <= self.num_blocks_per_step <= len(self.attention_blocks):
+        if not 0 <= self.num_noisy_images <= 64:
             raise ConfigError(
-                f"num_blocks_per_step must be in 1..{len(self.attention_blocks)}, got "
-                f"{self.num_blocks_per_step}. The paper draws 7 of 19."
+                f"num_noisy_images must be in 0..64, got {self.num_noisy_images}. Try 4."
+            )
+        if self.prompt.num_slots > 2:
+            raise ConfigError(
+                f"slot_words must be one or two, got {self.prompt.slot_words}. Clips hold the "
+                "masks of target and actor."
             )
 
 
-_SETTINGS = {
-    "steps": ("loop", "num_steps", int),
-    "learning_rate": ("loop", "learning_rate", float),
-    "seed": ("loop", "seed", int),
-    "max_minutes": ("loop", "max_minutes", float),
-    "save_every": ("loop", "save_every", int),
-    "batch_size": (None, "batch_size", int),
-    "lora_rank": (None, "lora_rank", int),
-    "lora_alpha": (None, "lora_alpha", float),
-    "attention_weight": (None, "attention_weight", float),
-    "num_blocks_per_step": (None, "num_blocks_per_step", int),
-    "image_dropout": (None, "image_dropout", float),
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise ValueError(text)
+    return text == "true"
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(","))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+# Key of --set: where the value goes, its field, how it is read, and what it looks like.
+SETTINGS: dict[str, tuple[str | None, str, Callable[[str], Any], str]] = {
+    "steps": ("loop", "num_steps", int, "a whole number"),
+    "learning_rate": ("loop", "learning_rate", float, "a number"),
+    "warmup_steps": ("loop", "warmup_steps", int, "a whole number"),
+    "seed": ("loop", "seed", int, "a whole number"),
+    "max_minutes": ("loop", "max_minutes", float, "a number"),
+    "save_every": ("loop", "save_every", int, "a whole number"),
+    "batch_size": (None, "batch_size", int, "a whole number"),
+    "lora_rank": (None, "lora_rank", int, "a whole number"),
+    "lora_alpha": (None, "lora_alpha", float, "a number"),
+    "image_dropout": (None, "image_dropout", float, "a number"),
+    "num_noisy_images": (None, "num_noisy_images", int, "a whole number"),
+    "use_mask": (None, "use_mask", _flag, "true or false"),
+    "gradient_checkpointing": (None, "gradient_checkpointing", _flag, "true or false"),
+    "attention_weight": ("supervision", "weight", float, "a number"),
+    "attention_blocks": ("supervision", "blocks", _numbers, "numbers like 5,8,11"),
+    "block_choice": ("supervision", "choice", str, "a word"),
+    "num_blocks_per_step": ("supervision", "num_blocks", int, "a whole number"),
+    "attention_direction": ("supervision", "direction", str, "a word"),
+    "map_normalization": ("supervision", "normalization", str, "a word"),
+    "slot_words": ("prompt", "slot_words", _words, "words like target,actor"),
+    "sentence": ("prompt", "sentence", str, "a sentence"),
+    "sentence_position": ("prompt", "sentence_position", str, "a word"),
 }
 
 
@@ -77,31 +114,30 @@ def with_settings(config: FinetuneConfig, settings: list[str]) -> FinetuneConfig
 
     Args:
         config: What the recipe returned.
-        settings: Texts "key=value".
+        settings: Texts "key=value". Values of one group are checked together, so that slot words
+            and the sentence that names them can be changed in one call.
 
     Returns:
         The changed configuration, validated again.
 
     Raises:
-        ConfigError: If a key is unknown or a value is no number.
+        ConfigError: If a key is unknown or a value is unusable.
     """
+    changes: dict[str | None, dict[str, Any]] = {}
     for setting in settings:
         key, _, text = setting.partition("=")
-        if key not in _SETTINGS:
+        if key not in SETTINGS:
             raise ConfigError(
-                f"--set key must be one of {sorted(_SETTINGS)}, got {key!r}. Correct it."
+                f"--set key must be one of {sorted(SETTINGS)}, got {key!r}. Correct it."
             )
-        group, field, kind = _SETTINGS[key]
+        group, field, read, looks = SETTINGS[key]
         try:
-            value = kind(text)
+            changes.setdefault(group, {})[field] = read(text)
         except ValueError as error:
             raise ConfigError(
-                f"--set {key} must be a {kind.__name__}, got {text!r}. Write {key}=NUMBER."
+                f"--set {key} must be {looks}, got {text!r}. Write {key}=VALUE."
             ) from error
-        if group == "loop":
-            config = dataclasses.replace(
-                config, loop=dataclasses.replace(config.loop, **{field: value})
-            )
-        else:
-            config = dataclasses.replace(config, **{field: value})
-    return config
+    own = changes.pop(None, {})
+    for group, fields in changes.items():
+        own[group] = dataclasses.replace(getattr(config, group), **fields)
+    return dataclasses.replace(config, **own)

@@ -1,15 +1,14 @@
-"""The training objective: x0 from v-prediction, weighted; and the [TGT] attention loss.
+"""The training objectives: x0 from v-prediction, weighted; and frames against frames.
 
-Shapes: B batch, F latent frames, T frames, C channels, H rows, W columns, N first-frame tokens.
+Shapes: B batch, F latent frames, T frames, C channels, H rows, W columns.
 """
 
 from __future__ import annotations
 
 import torch
 from diffusers import CogVideoXDPMScheduler
-from torch.nn import functional
 
-__all__ = ["attention_loss", "diffusion_loss", "frame_loss", "noisy_latents"]
+__all__ = ["diffusion_loss", "frame_loss", "noisy_latents"]
 
 MOTION_THRESHOLD = 0.15
 
@@ -66,29 +65,6 @@ def diffusion_loss(
     weight_B = 1.0 / (1.0 - alphas_cumprod[timesteps_B])
     error_B = (clean_BFCHW - latents_BFCHW).square().flatten(1).mean(1)
     return (weight_B * error_B).mean()
-
-
-def attention_loss(map_BN: torch.Tensor, mask_BN: torch.Tensor) -> torch.Tensor:
-    """Pull the [TGT] map of the first frame towards the mask.
-
-    Deviates from the paper's formula, which compares the raw softmax weights with a 0/1 mask:
-    these are of the order of one over the number of keys, so each map is brought to 0..1 first
-    (min-max per sample; the released code does it over the batch).
-
-    Args:
-        map_BN: Mean attention over heads and blocks, one value per first-frame token.
-        mask_BN: The mask on the same grid, 0..1.
-
-    Returns:
-        A scalar, the mean squared error.
-
-    References:
-        TAViD (arXiv 2503.18950), selective cross-attention loss.
-    """
-    low = map_BN.amin(dim=1, keepdim=True)
-    high = map_BN.amax(dim=1, keepdim=True)
-    normal_BN = (map_BN - low) / (high - low).clamp_min(1e-8)
-    return functional.mse_loss(normal_BN, mask_BN)
 
 
 def frame_loss(

@@ -30,7 +30,7 @@ class LoopConfig:
 
     Args:
         num_steps: Optimiser steps in all.
-        learning_rate: Peak of the schedule (linear warm-up, cosine to a tenth).
+        learning_rate: Peak of the schedule, after a linear warm-up.
         warmup_steps: Steps of the warm-up.
         weight_decay: Of AdamW.
         max_grad_norm: Gradients are clipped to this norm.
@@ -39,6 +39,7 @@ class LoopConfig:
         seed: All randomness is a function of it and the step.
         optimizer: "adamw" or "muon", see `build_optimizer`.
         max_minutes: Stop (resumably) after this time, or None; the schedule is not shortened.
+        schedule: After the warm-up: "cosine" to a tenth, or "constant".
     """
 
     num_steps: int
@@ -51,6 +52,7 @@ class LoopConfig:
     seed: int = 0
     optimizer: str = "adamw"
     max_minutes: float | None = None
+    schedule: str = "cosine"
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -64,10 +66,16 @@ class LoopConfig:
                 f"ema_decay must be in [0, 1) and learning_rate positive, got {self.ema_decay} "
                 f"and {self.learning_rate}. Correct the recipe."
             )
+        if self.schedule not in ("cosine", "constant"):
+            raise ConfigError(
+                f"schedule must be cosine or constant, got {self.schedule!r}. Use 'cosine'."
+            )
 
     def rate(self, step: int) -> float:
         """Give the learning rate of a step."""
         warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        if self.schedule == "constant":
+            return self.learning_rate * warm
         done = step / self.num_steps
         return self.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 

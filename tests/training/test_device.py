@@ -35,8 +35,8 @@ def test_everything_of_a_step_follows_the_latents():
     """The meta device stands for a GPU: mixing it with the CPU fails in the same places."""
     cache = LatentCache(
         latents_NFCHW=torch.zeros(3, 2, 4, 4, 4),
-        images_NCHW=torch.zeros(3, 4, 4, 4),
-        masks_NHW=torch.zeros(3, 8, 8, dtype=torch.uint8),
+        images_NKCHW=torch.zeros(3, 1, 4, 4, 4),
+        masks_NSHW=torch.zeros(3, 8, 8, dtype=torch.uint8),
         captions=("a", "b", "c"),
     )
     generator, scheduler = torch.Generator().manual_seed(0), build_scheduler()

@@ -32,6 +32,7 @@ def write_clips(folder, num_clips=3):
             text="A person lifts the red mug.",
             fps=8.0,
             mask_file=f"masks/{index}.png",
+            actor_mask_file=f"masks/{(index + 1) % num_clips}.png",
             source="test",
             licence="CC0-1.0",
         )
@@ -44,12 +45,12 @@ def run(tmp_path):
     make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
     write_clips(tmp_path / "clips")
 
-    def start(*settings):
+    def start(*settings, flags=()):
         arguments = ["debug_cpu", "--base", tmp_path / "base", "--clips", tmp_path / "clips"]
         arguments += ["--out", tmp_path / "adapter"]
         for setting in settings:
             arguments += ["--set", setting]
-        return main([str(a) for a in arguments])
+        return main([str(a) for a in [*arguments, *flags]])
 
     start.folder = tmp_path
     return start
@@ -81,6 +82,45 @@ def test_without_the_attention_loss_it_runs_too(run):
     assert all("attention" not in json.loads(line) for line in lines)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["attention_direction=t2v", "map_normalization=none", "sentence_position=append"],
+        ["block_choice=uniform", "num_blocks_per_step=2", "map_normalization=batch_min_max"],
+        ["num_noisy_images=2", "block_choice=all", "gradient_checkpointing=true"],
+        ["slot_words=target,source", "sentence=The {actor} interacts with {target} object."],
+    ],
+)
+def test_every_variant_of_the_method_trains(run, settings):
+    assert run("steps=2", *settings) == 0
+    manifest = load_adapter(
+        TargetAwarePipeline.from_pretrained(run.folder / "base"), run.folder / "adapter"
+    )
+    assert manifest.prompt.num_slots == (2 if "slot" in settings[0] else 1)
+    assert manifest.attention_direction == ("t2v" if "t2v" in settings[0] else "v2t")
+
+
+def test_without_mask_the_channel_learns_nothing(run):
+    assert run("use_mask=false", "attention_weight=0") == 0
+    weight = load_file(run.folder / "adapter" / "patch_embed.safetensors")["weight"]
+    assert (weight[:, -1] == 0).all()
+    assert run.folder.joinpath("adapter_run/log.jsonl").exists()
+
+
+def test_bad_clips_are_all_named_before_training_and_can_be_skipped(run, capsys):
+    clips = run.folder / "clips"
+    (clips / "clips/0.mp4").unlink()
+    cv2.imwrite(str(clips / "masks/2.png"), np.zeros((HEIGHT, WIDTH), np.uint8))
+    assert run() == 2
+    told = capsys.readouterr().err
+    assert "got 2 of 3 that are not" in told
+    assert "line 1 clips/0.mp4: the video is missing" in told
+    assert "line 3 clips/2.mp4: the mask is empty" in told
+    assert not (run.folder / "adapter_run").exists()
+    assert run(flags=["--skip-bad"]) == 0
+    assert "2 problems, 1 clips are left" in capsys.readouterr().err
+
+
 def test_two_runs_give_the_same_adapter(run, tmp_path):
     assert run() == 0
     weights = tmp_path / "adapter" / "pytorch_lora_weights.safetensors"
@@ -103,7 +143,7 @@ def test_clips_of_others_do_not_pass_as_cached(run, capsys):
 def test_unknown_settings_are_refused():
     with pytest.raises(ConfigError, match="--set key must be one of"):
         with_settings(RECIPES["mini"](), ["colour=red"])
-    with pytest.raises(ConfigError, match="--set steps must be a int, got 'many'"):
+    with pytest.raises(ConfigError, match="--set steps must be a whole number, got 'many'"):
         with_settings(RECIPES["mini"](), ["steps=many"])
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from training.losses import attention_loss, diffusion_loss, frame_loss, noisy_latents
+from training.losses import diffusion_loss, frame_loss, noisy_latents
 from training.mini import build_scheduler
 
 
@@ -35,24 +35,6 @@ def test_noise_is_a_function_of_the_generator():
     again = noisy_latents(scheduler, latents, torch.Generator().manual_seed(5))
     assert torch.equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
-
-
-def test_attention_loss_is_zero_when_the_map_is_the_mask():
-    mask = torch.tensor([[0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
-    # The size of softmax weights does not matter, only their order and spread.
-    assert attention_loss(1e-5 + 2e-4 * mask, mask).item() == pytest.approx(0.0, abs=1e-6)
-
-
-def test_attention_loss_pulls_the_map_into_the_mask():
-    mask = torch.tensor([[0.0, 1.0, 0.0, 0.0]])
-    logits = torch.tensor([[0.3, 0.1, 0.2, 0.5]], requires_grad=True)
-    optimizer = torch.optim.SGD([logits], lr=0.1)
-    for _ in range(200):
-        optimizer.zero_grad()
-        attention_loss(logits.softmax(-1), mask).backward()
-        optimizer.step()
-    assert logits.argmax().item() == 1
-    assert attention_loss(logits.softmax(-1), mask).item() < 0.05
 
 
 def test_frame_loss_weighs_what_moves():

@@ -1,0 +1,91 @@
+"""A base model made ready for fine-tuning, and the adapter folder that comes out."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+from diffusers import CogVideoXTransformer3DModel
+from peft import LoraConfig
+
+from tavid_core.adapter import ADAPTER_NAME, save_adapter, widen_patch_embed
+from tavid_core.adapter_manifest import AdapterManifest
+from tavid_core.attention import install_processors
+from tavid_core.model_card import MODEL_CARD_FILE, read_model_card
+from tavid_core.pipeline import TargetAwarePipeline
+from tavid_core.weights_file import hash_folder
+from training.clips import METADATA_NAME
+from training.finetune_config import FinetuneConfig
+
+__all__ = ["LORA_TARGETS", "prepare_transformer", "write_adapter"]
+
+LORA_TARGETS = ("to_k", "to_out.0", "to_q", "to_v")
+
+
+def prepare_transformer(transformer: CogVideoXTransformer3DModel, config: FinetuneConfig) -> None:
+    """Freeze it, widen the patch projection, add LoRA and the recording processors, in place.
+
+    Args:
+        transformer: Of the base model; the meta device will do.
+        config: Of the run.
+
+    Raises:
+        ConfigError: If the run supervises blocks that the model does not have.
+    """
+    num_blocks = len(transformer.transformer_blocks)
+    config.supervision.check(num_blocks)
+    transformer.requires_grad_(False)
+    widen_patch_embed(transformer, config.prompt.num_slots)
+    transformer.add_adapter(
+        LoraConfig(
+            r=config.lora_rank,
+            lora_alpha=config.lora_alpha,
+            target_modules=list(LORA_TARGETS),
+            init_lora_weights=True,
+        ),
+        adapter_name=ADAPTER_NAME,
+    )
+    transformer.patch_embed.proj.requires_grad_(True)
+    install_processors(transformer, config.supervision.candidates(num_blocks))
+    if config.gradient_checkpointing:
+        # diffusers' default is the non-reentrant kind, which the recorded map needs.
+        transformer.enable_gradient_checkpointing()
+
+
+def write_adapter(
+    out: Path, pipeline: TargetAwarePipeline, config: FinetuneConfig, base: Path, clips: Path
+) -> None:
+    """Write the adapter folder that planner, command line and node load.
+
+    Args:
+        out: Folder to write.
+        pipeline: With the trained transformer.
+        config: Of the run.
+        base: Folder of the base model.
+        clips: Clip folder.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    supervision = config.supervision
+    manifest = AdapterManifest(
+        base_model=_name_of(base),
+        base_model_sha256=hash_folder(base),
+        prompt=config.prompt,
+        num_mask_slots=config.prompt.num_slots,
+        lora_rank=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_targets=LORA_TARGETS,
+        attention_blocks=supervision.candidates(len(pipeline.transformer.transformer_blocks)),
+        map_normalization=supervision.normalization,
+        attention_direction=supervision.direction,
+        training_step=config.loop.num_steps,
+        dataset_sha256=hashlib.sha256((clips / METADATA_NAME).read_bytes()).hexdigest(),
+    )
+    save_adapter(out, pipeline.transformer, manifest, dtype=torch.float16)
+
+
+def _name_of(base: Path) -> str:
+    has_card = (base / MODEL_CARD_FILE).exists()
+    return read_model_card(base).name if has_card else base.name
