@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.handle import InvalidHandle
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 __all__ = ["CallbackGuard"]
@@ -73,6 +74,9 @@ class CallbackGuard:
         def guarded(*args: object) -> object:
             try:
                 return callback(*args)
+            except InvalidHandle as error:
+                # What it publishes on was taken away under it: the node goes down.
+                return answer(error)
             except Exception as error:  # noqa: BLE001 - edge of the process: the node outlives it
                 self.note(name, error)
                 return answer(error)

@@ -16,6 +16,7 @@ from tavid_core.errors import ErrorCode
 from tavid_ros.goal_runner import LastPlan
 from tavid_ros.goal_statistics import GoalStatistics
 from tavid_ros.input_watchdog import InputProblem
+from tavid_ros.namesakes import Namesakes
 from tavid_ros.output_frame import OutputFrame
 from tavid_ros.publishers import PlanPublishers
 from tavid_ros.worker_job import WorkerState
@@ -27,6 +28,7 @@ __all__ = [
     "describe_inputs",
     "describe_last_plan",
     "describe_memory",
+    "describe_namesakes",
     "describe_outputs",
     "describe_target",
     "describe_transforms",
@@ -246,6 +248,22 @@ def describe_callbacks(num_failures: Mapping[str, int]) -> DiagnosticStatus:
         return _make_status("callbacks", DiagnosticStatus.OK, "fine", {})
     values = {f"{name} failed": count for name, count in sorted(num_failures.items())}
     return _make_status("callbacks", DiagnosticStatus.ERROR, "failures, see the log", values)
+
+
+def describe_namesakes(namesakes: Namesakes) -> DiagnosticStatus:
+    """Tell whether other nodes have this one's name.
+
+    Args:
+        namesakes: After a look.
+
+    Returns:
+        WARN if there are, ERROR once they cannot be the shadow of a killed process.
+    """
+    if not namesakes.count:
+        return _make_status("name", DiagnosticStatus.OK, "unique", {})
+    level = DiagnosticStatus.ERROR if namesakes.is_certain else DiagnosticStatus.WARN
+    message = f"{namesakes.count} other node(s) of this name"
+    return _make_status("name", level, message, {"others": namesakes.count})
 
 
 def describe_target(

@@ -35,6 +35,7 @@ __all__ = ["FakePlanner"]
 _FAULT = re.compile(r"\b(oom|nan|error|crash|hang|no_actor) at (condition|denoise|decode|lift)\b")
 _STEP = re.compile(r"\bsteps of (\d{1,5}) ms\b")
 _FPS = 8.0
+_SLOW_LOAD_SEC = 2.0
 _DEPTH_M = 1.0
 _LONGER_SIDE_PX = 96
 
@@ -56,7 +57,7 @@ class FakePlanner:
         """Pretend to load a model.
 
         Args:
-            model: Any name but "missing".
+            model: Any name but "missing"; "slow" takes two seconds.
 
         Returns:
             The planner.
@@ -66,6 +67,8 @@ class FakePlanner:
         """
         if model == "missing":
             raise WeightsError("model must be there, got 'missing'. This is pretended.")
+        if model == "slow":
+            time.sleep(_SLOW_LOAD_SEC)
         return cls()
 
     def plan(

@@ -78,7 +78,7 @@ class GoalServer:
             result_timeout=read_parameters().result_timeout_sec,
         )
         self._services = TriggerServices(
-            node, ACTION_NAME, callback_group, lambda: gate.last_refusal
+            node, ACTION_NAME, callback_group, guard, lambda: gate.last_refusal
         )
 
     def destroy(self) -> None:

@@ -31,7 +31,7 @@ from tavid_ros.inputs import LatestInputs
 from tavid_ros.parameters import PlannerParameters, declare, read
 from tavid_ros.publishers import PlanPublishers
 from tavid_ros.spinning import BackgroundExecutor
-from tavid_ros.transitions import logged
+from tavid_ros.transitions import answer_impossible_transitions, logged
 from tavid_ros.vital_signs import HEARTBEAT_PERIOD_SEC, VitalSigns
 from tavid_ros.worker_job import WorkerOptions
 from tavid_ros.worker_process import WorkerProcess
@@ -51,6 +51,9 @@ class PlannerNode(LifecycleNode):
     accept goals. deactivate: end the goals, reject others, keep the model. cleanup: end the
     model's process.
 
+    Two planners of one name would both take each goal; a second one is warned of, see `Namesakes`.
+    Several planners on one graph need namespaces.
+
     Args:
         context: For tests; None = the default one.
         parameter_overrides: For tests; ROS takes them from the command line otherwise.
@@ -69,6 +72,7 @@ class PlannerNode(LifecycleNode):
         self._reentrant = ReentrantCallbackGroup()
         super().__init__("planner", context=context, parameter_overrides=parameter_overrides)
         self.guard = CallbackGuard(self.get_logger())
+        answer_impossible_transitions(self._service_change_state, self.get_logger())
         declare(self, PlannerParameters)
         self.parameters = read(self, PlannerParameters)
         self.add_on_set_parameters_callback(
@@ -193,6 +197,9 @@ class PlannerNode(LifecycleNode):
         if publishers is not None:
             publishers.destroy()
         self._inputs.clear()
+        # rclpy keeps a reference to every entity that ever was in a group.
+        entities = self._reentrant.entities
+        entities -= {entity for entity in tuple(entities) if entity() is None}
 
     def destroy_node(self) -> None:
         """Take everything away, also what rclpy would leave behind: the action server."""
@@ -245,8 +252,7 @@ class PlannerNode(LifecycleNode):
 def _refuse_parameters(error: Exception) -> SetParametersResult:
     return SetParametersResult(
         successful=False,
-        reason=f"the node must check the change, got {type(error).__name__}: {error}. "
-        "See the node's log.",
+        reason=f"the node must check the change, got {error!r}. See the node's log.",
     )
 
 

@@ -7,13 +7,18 @@ import traceback
 from collections.abc import Callable
 from typing import TypeVar
 
+from lifecycle_msgs.srv import ChangeState
+from rclpy._rclpy_pybind11 import RCLError
+from rclpy.impl.rcutils_logger import RcutilsLogger
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.service import Service
 
 from tavid_core.errors import TavidError
 
-__all__ = ["logged"]
+__all__ = ["answer_impossible_transitions", "logged"]
 
 NodeT = TypeVar("NodeT", bound=LifecycleNode)
+Request, Response = ChangeState.Request, ChangeState.Response
 Transition = Callable[[NodeT, LifecycleState], TransitionCallbackReturn]
 
 
@@ -40,3 +45,29 @@ def logged(transition: Transition[NodeT]) -> Transition[NodeT]:
             raise
 
     return run
+
+
+def answer_impossible_transitions(service: Service, logger: RcutilsLogger) -> None:
+    """Make a lifecycle node say no to transitions that its state does not allow.
+
+    rclpy raises then and answers nothing, so that whoever asked waits without end.
+
+    Args:
+        service: change_state of the node.
+        logger: Of the node.
+    """
+    change_state = service.callback
+
+    def answer(request: Request, response: Response) -> Response:
+        try:
+            return change_state(request, response)
+        except RCLError as error:
+            wanted = request.transition.label or request.transition.id
+            logger.warning(
+                f"transition must be possible in the present state, got {wanted!r}: {error}. "
+                "Ask ~/get_available_transitions which are."
+            )
+            response.success = False
+            return response
+
+    service.callback = answer

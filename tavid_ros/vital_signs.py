@@ -12,6 +12,7 @@ from std_msgs.msg import Header, UInt64
 
 from tavid_ros import diagnostics
 from tavid_ros.callback_guard import CallbackGuard
+from tavid_ros.namesakes import Namesakes
 
 __all__ = ["HEARTBEAT_PERIOD_SEC", "VitalSigns"]
 
@@ -39,6 +40,7 @@ class VitalSigns:
         self._node = node
         self._is_serving = is_serving
         self._describe = describe
+        self._namesakes = Namesakes(node)
         self._num_beats = 0
         self._heartbeat = node.create_publisher(UInt64, "~/heartbeat", 1)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -66,4 +68,6 @@ class VitalSigns:
     def _diagnose(self) -> None:
         header = Header(stamp=self._node.get_clock().now().to_msg())
         name = self._node.get_fully_qualified_name()
-        self._diagnostics.publish(diagnostics.make_diagnostics(name, header, self._describe()))
+        self._namesakes.look()
+        statuses = [*self._describe(), diagnostics.describe_namesakes(self._namesakes)]
+        self._diagnostics.publish(diagnostics.make_diagnostics(name, header, statuses))
