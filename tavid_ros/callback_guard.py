@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from rclpy.handle import InvalidHandle
+from rclpy._rclpy_pybind11 import InvalidHandle
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 __all__ = ["CallbackGuard"]
