@@ -5,6 +5,7 @@ Publishes image, camera_info, and, where known, depth, target_mask and prompt, a
 
 from __future__ import annotations
 
+import copy
 import signal
 import sys
 import threading
@@ -20,8 +21,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from tavid_core.errors import InputError, TavidError
-from tavid_core.types import CameraIntrinsics
 from tavid_ros import conversions
+from tavid_ros.conversions.calibrations import read_camera_info
 from tavid_ros.parameters import CameraParameters, declare, read
 from tavid_ros.sources import Picture, Pictures, open_source
 from tavid_ros.spinning import BackgroundExecutor
@@ -64,8 +65,13 @@ class CameraNode(Node):
             self._compressed = self._make(CompressedImage, "image/compressed")
         self._camera_info = self._make(CameraInfo, "camera_info")
         self._depth = self._make(Image, "depth")
-        self._mask = self._make(Image, "target_mask")
+        self._mask = None
+        if self._settings.publish_mask:
+            self._mask = self._make(Image, "target_mask")
         self._prompt = self._make(String, "prompt")
+        self._calibration: CameraInfo | None = None
+        if self._settings.camera_info_path:
+            self._calibration = read_camera_info(self._settings.camera_info_path)
         self._pictures: Pictures = open_source(self._settings)
         self._picture = self._read_next()
         self.create_timer(1.0 / self._settings.rate_hz, self._publish_next)
@@ -84,6 +90,7 @@ class CameraNode(Node):
         """Read the next picture, or the first again, or keep the only one there is."""
         picture = next(self._pictures, None)
         if picture is not None:
+            self._check_calibration(picture)
             return picture
         if not self._settings.loop:
             self.is_finished.set()
@@ -97,6 +104,14 @@ class CameraNode(Node):
                 f"path must hold pictures, got none in {self._settings.path!r}. Check it."
             )
         return picture
+
+    def _check_calibration(self, picture: Picture) -> None:
+        calibration, (height, width) = self._calibration, picture.image.shape[:2]
+        if calibration and (calibration.height, calibration.width) != (height, width):
+            raise InputError(
+                f"camera_info_path must be for the picture's {width}x{height} pixels, got "
+                f"{calibration.width}x{calibration.height}. Calibrate this camera, or resize."
+            )
 
     def _publish_next(self) -> None:
         with self._reading:
@@ -115,8 +130,8 @@ class CameraNode(Node):
 
     def _publish(self, picture: Picture, header: Header) -> None:
         # Goes first: who has the image shall already know the rest.
-        self._camera_info.publish(_make_camera_info(picture, header))
-        if picture.mask is not None:
+        self._camera_info.publish(self._make_camera_info(picture, header))
+        if self._mask is not None and picture.mask is not None:
             self._mask.publish(conversions.message_from_mask(picture.mask, header))
         if picture.depth_m is not None:
             self._depth.publish(conversions.message_from_depth(picture.depth_m, header))
@@ -126,13 +141,15 @@ class CameraNode(Node):
             self._compressed.publish(conversions.compressed_from_image(picture.image, header))
         self._image.publish(conversions.message_from_image(picture.image, header))
 
-
-def _make_camera_info(picture: Picture, header: Header) -> CameraInfo:
-    intrinsics: CameraIntrinsics | None = picture.intrinsics
-    if intrinsics is None:
-        height, width = picture.image.shape[:2]
-        return CameraInfo(header=header, height=height, width=width)
-    return conversions.message_from_intrinsics(intrinsics, header)
+    def _make_camera_info(self, picture: Picture, header: Header) -> CameraInfo:
+        if self._calibration is not None:
+            message = copy.copy(self._calibration)
+            message.header = header
+            return message
+        if picture.intrinsics is None:
+            height, width = picture.image.shape[:2]
+            return CameraInfo(header=header, height=height, width=width)
+        return conversions.message_from_intrinsics(picture.intrinsics, header)
 
 
 def main(args: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from tavid_core.errors import CanceledError, TavidError
+from tavid_core.errors import ErrorCode, TavidError
 from tavid_core.segment_prompt import Segmentation
 from tavid_ros import conversions, diagnostics
 from tavid_ros.parameters import SegmenterParameters, read
@@ -28,6 +28,8 @@ __all__ = ["TargetState"]
 _DIAGNOSTICS_PERIOD_SEC = 1.0
 # A camera at three times the rate shall not miss every fourth image by a hair.
 _EARLY_SHARE = 0.9
+# A newer image took its place, or the node ends.
+_NO_NEWS = (ErrorCode.CANCELED, ErrorCode.SHUTTING_DOWN)
 _WAITING, _MARKED, _FOLLOWING = "waiting for a click", "marked", "following"
 _HIDDEN, _LOST = "out of sight", "lost"
 
@@ -147,7 +149,7 @@ class TargetState:
     def _take_frame(
         self, outcome: SegmentResult | TavidError, item: RecentImage, number: int
     ) -> None:
-        if isinstance(outcome, CanceledError):
+        if isinstance(outcome, TavidError) and outcome.code in _NO_NEWS:
             return
         now_sec, regain_sec = time.monotonic(), read(self._node, SegmenterParameters).regain_sec
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 import rclpy
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import InputError
@@ -139,6 +140,37 @@ def test_file_that_turns_bad_ends_the_camera_with_a_word(start_camera, tmp_path)
     (tmp_path / "b.png").write_bytes(b"no picture")
     camera = start_camera(source="folder", path=str(tmp_path), rate_hz=20.0)
     wait_for(camera.is_finished.is_set)
+
+
+def write_calibration(folder, width, height):
+    matrix = [300.0, 0.0, 31.5, 0.0, 301.0, 15.5, 0.0, 0.0, 1.0]
+    document = {"image_width": width, "image_height": height, "camera_matrix": {"data": matrix}}
+    document["distortion_coefficients"] = {"data": [0.1, 0.0, 0.0, 0.0, 0.0]}
+    path = folder / "calibration.yaml"
+    path.write_text(json.dumps(document))
+    return str(path)
+
+
+def test_own_calibration_goes_with_the_picture(start_camera, listener, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((32, 64, 3), np.uint8))
+    picture = {"source": "image", "path": str(tmp_path / "a.png"), "rate_hz": 20.0}
+    with pytest.raises(InputError, match="camera_info_path must be for the picture's 64x32 pixels"):
+        start_camera(**picture, camera_info_path=write_calibration(tmp_path, 640, 480))
+    heard: list[CameraInfo] = []
+    listener.create_subscription(CameraInfo, "camera_info", heard.append, 1)
+    executor = BackgroundExecutor(listener, num_threads=2)
+    start_camera(**picture, camera_info_path=write_calibration(tmp_path, 64, 32))
+    wait_for(lambda: len(heard) >= 2)
+    executor.stop()
+    assert (heard[-1].k[0], heard[-1].d[0]) == (300.0, 0.1)
+    assert heard[-1].header.frame_id == "camera_optical_frame"
+    assert heard[-1].header.stamp != heard[0].header.stamp
+
+
+def test_the_mask_can_be_left_to_a_segmenter(start_camera, listener):
+    start_camera(rate_hz=20.0, publish_mask=False)
+    wait_for(lambda: listener.count_publishers("image"))
+    assert not listener.count_publishers("target_mask")
 
 
 def test_missing_file_is_told_at_once(start_camera):
