@@ -1,0 +1,216 @@
+"""What a run would train, need and cost, worked out without weights: `--dry-run`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import CogVideoXTransformer3DModel
+from torch.utils.flop_counter import FlopCounterMode
+
+from tavid_core.errors import ConfigError, InputError
+from training.adapter_model import prepare_transformer
+from training.finetune_config import FinetuneConfig
+
+__all__ = ["CARDS", "DryRun", "estimate", "read_transformer_config"]
+
+# CogVideoX-5B-I2V's own transformer/config.json, for estimates before anything is downloaded.
+_COGVIDEOX_5B_I2V = types.MappingProxyType(
+    {
+        "num_attention_heads": 48,
+        "attention_head_dim": 64,
+        "in_channels": 32,
+        "out_channels": 16,
+        "time_embed_dim": 512,
+        "text_embed_dim": 4096,
+        "num_layers": 42,
+        "sample_width": 90,
+        "sample_height": 60,
+        "sample_frames": 49,
+        "patch_size": 2,
+        "temporal_compression_ratio": 4,
+        "max_text_seq_length": 226,
+        "use_rotary_positional_embeddings": True,
+        "use_learned_positional_embeddings": True,
+    }
+)
+# Dense bf16 TFLOP/s of the data sheets.
+CARDS: Mapping[str, float] = types.MappingProxyType(
+    {"rtx4090": 165.0, "a100": 312.0, "l40s": 362.0, "h100": 989.0, "h200": 989.0}
+)
+# Share of the data sheet's rate that a training step of this kind reaches.
+_EFFICIENCY = 0.4
+_BYTES_HALF, _BYTES_FULL = 2, 4
+# A trained number, its gradient and two of AdamW, all in float32.
+_NUMBERS_PER_TRAINED = 4
+# Tensors as wide as the states that a block keeps while it is computed once more.
+_STATES_PER_BLOCK = 34
+_GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DryRun:
+    """An estimate.
+
+    Args:
+        num_parameters: Of the transformer with what is added.
+        num_trained: Of these, those that are trained.
+        num_video_tokens: Per clip.
+        num_text_tokens: Per clip.
+        step_tflop: Of one optimiser step over the whole batch.
+        memory_gib: Largest use of memory for one clip at a time, without the VAE and the text
+            encoder, whose outputs are cached.
+        hours: By card.
+    """
+
+    num_parameters: int
+    num_trained: int
+    num_video_tokens: int
+    num_text_tokens: int
+    step_tflop: float
+    memory_gib: float
+    hours: Mapping[str, float]
+
+    def describe(self) -> str:
+        """Write it for people.
+
+        Returns:
+            Lines.
+        """
+        hours = ", ".join(f"{card} {value:.1f}" for card, value in self.hours.items())
+        share = self.num_trained / self.num_parameters
+        return "\n".join(
+            [
+                f"transformer     {self.num_parameters / 1e6:,.1f} M parameters, "
+                f"{self.num_trained / 1e6:,.1f} M of them trained ({share:.1%})",
+                f"tokens          {self.num_video_tokens:,} video and "
+                f"{self.num_text_tokens:,} text",
+                f"one step        {self.step_tflop:,.1f} TFLOP",
+                f"memory          about {self.memory_gib:.1f} GiB for one clip at a time "
+                "(estimate)",
+                f"hours, one card {hours} (at {_EFFICIENCY:.0%} of the data sheet's rate)",
+            ]
+        )
+
+
+def read_transformer_config(base: Path | None, recipe: str) -> dict[str, Any]:
+    """Find the sizes of a model without its weights.
+
+    Args:
+        base: Diffusers folder, of which only transformer/config.json is read; None for recipes
+            of CogVideoX-5B-I2V, whose sizes are known.
+        recipe: Name of the recipe.
+
+    Returns:
+        Arguments of `CogVideoXTransformer3DModel`.
+
+    Raises:
+        ConfigError: If there is no folder and the recipe names no known model.
+        InputError: If the file cannot be read.
+    """
+    if base is None:
+        if "cogvideox_5b" in recipe:
+            return dict(_COGVIDEOX_5B_I2V)
+        raise ConfigError(f"base must be given for the recipe {recipe!r}, got none. Add --base.")
+    path = base / "transformer" / "config.json"
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            f"base must hold transformer/config.json, got {error}. Name a diffusers folder."
+        ) from error
+    return {name: value for name, value in fields.items() if not name.startswith("_")}
+
+
+def estimate(config: FinetuneConfig, transformer_config: Mapping[str, Any]) -> DryRun:
+    """Work out what a run trains, needs and costs.
+
+    Args:
+        config: Of the run.
+        transformer_config: Of `read_transformer_config`.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        ConfigError: If the run does not fit the model.
+    """
+    with torch.device("meta"):
+        transformer = CogVideoXTransformer3DModel(**transformer_config)
+        prepare_transformer(transformer, config)
+    parameters = list(transformer.parameters())
+    num_trained = sum(p.numel() for p in parameters if p.requires_grad)
+    num_parameters = sum(p.numel() for p in parameters)
+    sizes = transformer.config
+    frames = (sizes.sample_frames - 1) // sizes.temporal_compression_ratio + 1
+    num_video = (
+        frames
+        * (sizes.sample_height // sizes.patch_size)
+        * (sizes.sample_width // sizes.patch_size)
+    )
+    num_text = sizes.max_text_seq_length
+    width = sizes.num_attention_heads * sizes.attention_head_dim
+    step_flop = config.batch_size * _sample_flop(transformer, config, frames)
+    num_states = (num_video + num_text) * width
+    num_kept = 1 if config.gradient_checkpointing else _STATES_PER_BLOCK
+    memory = (
+        (num_parameters - num_trained) * _BYTES_HALF
+        + num_trained * _NUMBERS_PER_TRAINED * _BYTES_FULL
+        + num_states * _BYTES_HALF * (num_kept * sizes.num_layers + _STATES_PER_BLOCK)
+    )
+    seconds = {card: step_flop / (rate * 1e12 * _EFFICIENCY) for card, rate in CARDS.items()}
+    return DryRun(
+        num_parameters=num_parameters,
+        num_trained=num_trained,
+        num_video_tokens=num_video,
+        num_text_tokens=num_text,
+        step_tflop=step_flop / 1e12,
+        memory_gib=memory / _GIB,
+        hours={card: config.loop.num_steps * value / 3600 for card, value in seconds.items()},
+    )
+
+
+def _sample_flop(
+    transformer: CogVideoXTransformer3DModel, config: FinetuneConfig, num_latent_frames: int
+) -> float:
+    """FLOP of one clip, forward and backward."""
+    sizes = transformer.config
+    num_keys = sizes.max_text_seq_length + (
+        num_latent_frames
+        * (sizes.sample_height // sizes.patch_size)
+        * (sizes.sample_width // sizes.patch_size)
+    )
+    width = sizes.num_attention_heads * sizes.attention_head_dim
+    attention = 4.0 * sizes.num_layers * num_keys**2 * width
+    total = float(_count_forward(transformer, num_latent_frames, num_keys))
+    linear = max(0.0, total - attention)
+    # Frozen weights need no gradient of their own: forward and the gradient of the input, and
+    # with checkpointing the forward once more. Attention's backward is 2.5 times its forward.
+    again = 1.0 if config.gradient_checkpointing else 0.0
+    return linear * (2.0 + again) + attention * (3.5 + again)
+
+
+def _count_forward(
+    transformer: CogVideoXTransformer3DModel, num_latent_frames: int, num_keys: int
+) -> int:
+    sizes = transformer.config
+    shape = (1, num_latent_frames, sizes.in_channels, sizes.sample_height, sizes.sample_width)
+    num_video = num_keys - sizes.max_text_seq_length
+    rotary = tuple(torch.empty(num_video, sizes.attention_head_dim, device="meta") for _ in "cs")
+    counter = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        transformer(
+            hidden_states=torch.empty(shape, device="meta"),
+            encoder_hidden_states=torch.empty(
+                1, sizes.max_text_seq_length, sizes.text_embed_dim, device="meta"
+            ),
+            timestep=torch.empty(1, device="meta"),
+            image_rotary_emb=rotary if sizes.use_rotary_positional_embeddings else None,
+            return_dict=False,
+        )
+    return counter.get_total_flops()
