@@ -38,7 +38,7 @@ PY := "$(VENV)/bin/python"
 RUN := $(PY) tools/ros_env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format env build clean distclean
+.PHONY: help demo test lint format env build colcon clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' \
@@ -65,6 +65,9 @@ env: ## Make the virtual environment with every pinned package
 
 build: env ## Build the ROS package with colcon inside the virtual environment
 	@_ROS_WHEELS_BOOTSTRAP_COMPLETE=1 $(PY) tools/build_ros.py
+
+colcon: env ## Build and test as a ROS workspace does: colcon build, colcon test, colcon test-result
+	@_ROS_WHEELS_BOOTSTRAP_COMPLETE=1 $(PY) tools/build_ros.py --test
 
 clean: ## Remove what was built and every cache; keep the virtual environment
 	@rm -rf "$(VENV)/ros" build install log dist *.egg-info .pytest_cache .ruff_cache .hypothesis

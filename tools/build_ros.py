@@ -2,7 +2,8 @@
 
 Only what shapes the generated interfaces counts as a change (action/, msg/, srv/, cmake/,
 CMakeLists.txt, package.xml, and the environment itself): Python runs from the source tree.
-`--all` builds anyway, which brings the installed copy of the Python packages up to date.
+`--all` builds anyway, which brings the installed copy of the Python packages up to date. `--test`
+runs `colcon test` after the build and prints what `colcon test-result` says.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from ros_env import ROOT, build_environment, find_install_space, find_venv
 
-__all__ = ["build", "hash_inputs"]
+__all__ = ["build", "hash_inputs", "run_tests"]
 
 COPIED_FOLDERS = ("tavid_core/assets", "launch", "config")
 INTERFACE_INPUTS = ("action", "msg", "srv", "cmake", "CMakeLists.txt", "package.xml")
@@ -65,7 +66,7 @@ def build(root: Path, venv: Path) -> int:
         "build", "--base-paths", str(root), "--packages-select", "tavid",
         "--build-base", str(space / "build"), "--install-base", str(space / "install"),
         "--event-handlers", "console_direct+", "--cmake-args", "--no-warn-unused-cli",
-        f"-DPython3_EXECUTABLE={venv / 'bin' / 'python'}", "-DBUILD_TESTING=OFF",
+        f"-DPython3_EXECUTABLE={venv / 'bin' / 'python'}", "-DBUILD_TESTING=ON",
         "-DCMAKE_BUILD_TYPE=Release",
     ]  # fmt: skip
     environment = build_environment(venv) | {"COLCON_HOME": str(space / "colcon")}
@@ -79,20 +80,52 @@ def build(root: Path, venv: Path) -> int:
     return status
 
 
+def run_tests(root: Path, venv: Path) -> int:
+    """Run `colcon test` and `colcon test-result` on what was built.
+
+    Args:
+        root: The repository.
+        venv: The virtual environment with the built package.
+
+    Returns:
+        0 if all tests passed.
+    """
+    space = venv / "ros"
+    colcon = [str(venv / "bin" / "python"), "-m", "colcon", "--log-base", str(space / "log")]
+    environment = build_environment(venv) | {"COLCON_HOME": str(space / "colcon")}
+    environment.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    commands = (
+        ["test", "--base-paths", str(root), "--packages-select", "tavid",
+         "--build-base", str(space / "build"), "--install-base", str(space / "install"),
+         "--event-handlers", "console_direct+", "--return-code-on-test-failure"],
+        ["test-result", "--test-result-base", str(space / "build"), "--verbose"],
+    )  # fmt: skip
+    return max(
+        subprocess.run([*colcon, *words], cwd=space, env=environment, check=False).returncode
+        for words in commands
+    )
+
+
 def main(arguments: list[str]) -> int:
     """Build unless the stamp says that it is done.
 
     Args:
-        arguments: `--all` to build in any case.
+        arguments: `--all` to build in any case, `--test` to test then.
 
     Returns:
         0, or the exit status of colcon.
     """
-    venv = find_venv()
+    status = _build_once(find_venv(), is_forced="--all" in arguments)
+    if status == 0 and "--test" in arguments:
+        return run_tests(ROOT, find_venv())
+    return status
+
+
+def _build_once(venv: Path, *, is_forced: bool) -> int:
     stamp = venv / "ros" / "build.stamp"
     digest = hash_inputs(ROOT, venv)
     is_done = stamp.is_file() and stamp.read_text(encoding="utf-8") == digest
-    if is_done and find_install_space(venv).is_dir() and "--all" not in arguments:
+    if is_done and find_install_space(venv).is_dir() and not is_forced:
         return 0
     print("Building the ROS package (about 20 s) ...", flush=True)
     stamp.unlink(missing_ok=True)
