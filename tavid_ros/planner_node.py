@@ -30,6 +30,7 @@ from tavid_ros.input_topics import InputTopics
 from tavid_ros.inputs import LatestInputs
 from tavid_ros.parameters import PlannerParameters, declare, read
 from tavid_ros.publishers import PlanPublishers
+from tavid_ros.shared_memory import remove_stale_segments
 from tavid_ros.spinning import BackgroundExecutor
 from tavid_ros.transitions import answer_impossible_transitions, logged
 from tavid_ros.vital_signs import HEARTBEAT_PERIOD_SEC, VitalSigns
@@ -39,8 +40,10 @@ from tavid_ros.worker_process import WorkerProcess
 __all__ = ["ACTION_NAME", "HEARTBEAT_PERIOD_SEC", "PlannerNode", "main"]
 
 _INTERRUPT_WAIT_SEC = 1.0
-_LINGER_SEC = 0.1
+_LINGER_SEC = 0.2
 _START_END_SEC = 1.0
+# After a signal; launch kills what takes longer than its own limits.
+_LONGEST_END_SEC = 1.8
 
 
 class PlannerNode(LifecycleNode):
@@ -286,6 +289,16 @@ def _start(node: PlannerNode, stopping: threading.Event, failed: threading.Event
         stopping.set()
 
 
+def _leave_in_time(failed: threading.Event) -> None:
+    """End the process even if a thread of somebody else's hangs; one call of this is enough."""
+
+    def leave() -> None:
+        time.sleep(_LONGEST_END_SEC)
+        os._exit(1 if failed.is_set() else 0)
+
+    threading.Thread(target=leave, name="last resort", daemon=True).start()
+
+
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT or SIGTERM.
 
@@ -296,6 +309,7 @@ def main(args: list[str] | None = None) -> int:
         0 after a signal, 1 if the node could not be made or, with autostart, not be configured.
     """
     stopping, failed = threading.Event(), threading.Event()
+    num_bytes = remove_stale_segments()
     # rclpy's own handlers would take the context away before the running goal has its result.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     for name in (signal.SIGINT, signal.SIGTERM):
@@ -306,6 +320,10 @@ def main(args: list[str] | None = None) -> int:
         rclpy.logging.get_logger("planner").fatal(str(error))
         rclpy.shutdown()
         return 1
+    if num_bytes:
+        node.get_logger().info(
+            f"removed {num_bytes / 1e6:.1f} MB of shared memory of processes that were killed"
+        )
     executor = BackgroundExecutor(
         node, num_threads=node.parameters.executor_threads, guard=node.guard
     )
@@ -313,6 +331,7 @@ def main(args: list[str] | None = None) -> int:
     if node.parameters.autostart:
         starter.start()
     stopping.wait()
+    _leave_in_time(failed)
     node.end()
     if node.parameters.autostart:
         # A client may end the node it was waiting for while activation has a line left to run.

@@ -30,6 +30,8 @@ from tests.ros.messages import make_request
 DOMAINS = itertools.cycle(
     (int(os.environ["ROS_DOMAIN_ID"]) + offset) % 100 + 1 for offset in range(20, 60)
 )
+# Two seconds, and what a busy machine adds until the signal is heard and the end is seen.
+LONGEST_END_SEC = 3.0
 PARAMETERS = {"backend": "fake", "worker_niceness": 0}
 
 
@@ -116,17 +118,40 @@ def test_signal_ends_goal_process_and_worker_in_time(start_planner, caller, sign
         )
     assert caught.value.code is ErrorCode.SHUTTING_DOWN
     wait_for(lambda: planner.exit_status is not None)
-    assert time.monotonic() - hits[0] < 5.0
+    assert time.monotonic() - hits[0] < LONGEST_END_SEC
     assert planner.exit_status == 0
     assert not is_alive(workers[0])
 
 
-def test_signal_while_idle_is_quick(start_planner, caller):
+def test_signals_while_the_model_loads_end_the_process_without_a_fault(start_planner):
+    planner = start_planner(model="slow")
+    workers = wait_for(lambda: find_children(planner.pid))
+    start = time.monotonic()
+    for _ in range(2):
+        os.kill(planner.pid, signal.SIGINT)
+        time.sleep(0.05)
+    wait_for(lambda: planner.exit_status is not None)
+    assert time.monotonic() - start < LONGEST_END_SEC
+    assert planner.exit_status == 0
+    assert "Traceback" not in planner.read_log_tail()
+    assert not is_alive(workers[0])
+
+
+def test_signal_while_a_plan_is_published_lets_it_reach_its_client(start_planner, caller):
     planner = start_planner()
     caller.wait_for_planner(60.0)
-    start = time.monotonic()
-    assert planner.end() == 0
-    assert time.monotonic() - start < 4.0
+    hits: list[float] = []
+    goal = conversions.goal_from_request(make_request(prompt="steps of 0 ms"))
+    try:
+        result = caller.request_plan(
+            goal, 60.0, on_progress=send_when(planner, "lift", signal.SIGTERM, hits)
+        )
+        assert result.touches_target
+    except PlanFailedError as error:
+        assert error.code is ErrorCode.SHUTTING_DOWN  # noqa: PT017 - either end is right
+    wait_for(lambda: planner.exit_status is not None)
+    assert planner.exit_status == 0
+    assert time.monotonic() - hits[0] < LONGEST_END_SEC
 
 
 def test_planner_that_is_killed_is_noticed_and_leaves_no_worker(start_planner, caller):
