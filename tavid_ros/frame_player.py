@@ -41,6 +41,7 @@ class FramePlayer:
         )
         self._lock = threading.Lock()
         self._timer: Timer | None = None
+        self._turn: _Turn | None = None
         # Frames in their order, whatever the number of the executor's threads.
         self._callback_group = MutuallyExclusiveCallbackGroup()
         # Steady, because a simulated clock may stand still while somebody looks.
@@ -70,6 +71,7 @@ class FramePlayer:
         )
         turn = _Turn(rollout, header, is_loop, on_frame)
         with self._lock:
+            self._turn = turn
             self._timer = self._node.create_timer(
                 period_sec,
                 lambda: self._show_next(turn),
@@ -80,7 +82,7 @@ class FramePlayer:
     def stop(self) -> None:
         """Stop playing; safe to call at any time."""
         with self._lock:
-            timer, self._timer = self._timer, None
+            timer, self._timer, self._turn = self._timer, None, None
         if timer is not None:
             self._node.destroy_timer(timer)
 
@@ -92,8 +94,11 @@ class FramePlayer:
 
     def _show_next(self, turn: _Turn) -> None:
         with self._lock:
+            # A timer that was just destroyed may still fire once.
+            if turn is not self._turn:
+                return
             index = turn.advance()
-            if turn.is_over and self._timer is not None:
+            if turn.is_over:
                 self._timer.cancel()
         if index is None:
             return

@@ -155,7 +155,7 @@ class GoalRunner:
             request = self._inputs.wait_request(goal_handle.request, parameters, watch.find_end)
             if request is None:
                 return watch.find_end() or GoalOutcome(ErrorCode.CANCELED, "plan was canceled.")
-            self._publishers.prepare(request)
+            self._publishers.prepare(request, lambda: watch.find_end() is not None)
             wait = PlanWait(self._worker, watch, feedback, parameters.cancel_grace_sec)
             provenance = {"goal_id": bytes(goal_handle.goal_id.uuid).hex()}
             return wait.wait(request, self._choose_folder(goal_handle, parameters), provenance)

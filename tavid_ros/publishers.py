@@ -24,7 +24,7 @@ from tavid_ros.frame_player import FramePlayer
 from tavid_ros.output_frame import OutputFrame
 from tavid_ros.parameters import PlannerParameters, read
 from tavid_ros.tf_topics import TransformListener, TransformSender
-from tavid_ros.transform_tree import TransformTree
+from tavid_ros.transform_tree import MissingTransformError, TransformTree
 
 __all__ = ["LATCHED_QOS", "PlanPublishers"]
 
@@ -35,6 +35,7 @@ LATCHED_QOS = QoSProfile(
     durability=DurabilityPolicy.TRANSIENT_LOCAL,
 )
 _HAND_NAMES = ("left_hand", "right_hand")
+_POLL_SEC = 0.02
 
 
 class PlanPublishers:
@@ -87,17 +88,28 @@ class PlanPublishers:
         expiry_sec = self._expiry_sec
         return None if expiry_sec is None else max(0.0, expiry_sec - time.monotonic())
 
-    def prepare(self, request: PlanRequest) -> None:
+    def prepare(self, request: PlanRequest, should_stop: Callable[[], bool]) -> None:
         """Find the way into `target_frame` before minutes of planning, not after them.
+
+        Waits for it as long as a goal waits for its inputs.
 
         Args:
             request: The question of a goal that begins.
+            should_stop: Ends the wait at once, and without an error.
 
         Raises:
             MissingTransformError: If there is none; the goal must not be planned.
         """
-        tolerance_sec = read(self._node, PlannerParameters).transform_tolerance_sec
-        self.output_frame.prepare(request, tolerance_sec)
+        parameters = read(self._node, PlannerParameters)
+        deadline_sec = time.monotonic() + parameters.input_wait_sec
+        while not should_stop():
+            try:
+                self.output_frame.prepare(request, parameters.transform_tolerance_sec)
+                return
+            except MissingTransformError:
+                if time.monotonic() > deadline_sec:
+                    raise
+            time.sleep(_POLL_SEC)
 
     def publish(self, plan: InteractionPlan, *, is_executable: bool) -> MultiDOFJointTrajectory:
         """Publish a plan on every topic.

@@ -64,6 +64,7 @@ def test_ranges_hold_the_defaults(kind):
     [
         ({"backend": "os.system"}, "backend must be one of tavid, fake, got 'os.system'"),
         ({"dtype": "int4"}, "dtype must be one of float32"),
+        ({"playback_loop": True, "playback_rate": 0.0}, "playback_rate must be above 0 for"),
         ({"num_frames": 16}, r"num_frames must be 0 or 8n\+1 with n >= 1, got 16"),
     ],
 )

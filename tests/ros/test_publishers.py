@@ -24,8 +24,8 @@ from tavid_ros.client import path_from_uri
 from tavid_ros.output_frame import OutputFrame
 from tavid_ros.publishers import LATCHED_QOS
 from tavid_ros.transform_tree import TransformTree
-from tests.ros.graph import STATUS, wait_for
-from tests.ros.messages import make_request
+from tests.ros.graph import STATUS, finish, wait_for
+from tests.ros.messages import make_plan, make_request
 
 HAS_TF = importlib.util.find_spec("tf2_msgs") is not None
 needs_tf = pytest.mark.skipif(not HAS_TF, reason="needs tf2_msgs, which is not on PyPI")
@@ -125,6 +125,22 @@ def test_frames_are_played_at_their_rate_and_in_a_loop(graph):
     assert len(arrivals) <= num_frames + 2
 
 
+def test_the_timer_of_a_replaced_plan_neither_shows_nor_ends_anything(graph):
+    planner = graph.start(playback_rate=0.0)
+    player = planner._plan_publishers._player
+    frames = graph.subscribe(Image, "planner/frames", 64)
+    wait_for(lambda: graph.node.count_publishers(f"{graph.namespace}/planner/frames"))
+    rollout = make_plan().rollout
+    header = conversions.header_from_stamp(1, "old")
+    player.play(rollout, header, rate=0.001)
+    old = player._turn
+    player.play(rollout, conversions.header_from_stamp(2, "new"), rate=1.0)
+    for _ in rollout.frames:
+        player._show_next(old)
+    wait_for(lambda: len(frames) == len(rollout.frames))
+    assert {frame.header.frame_id for frame in frames} == {"new"}
+
+
 def test_plans_come_in_the_wanted_frame_also_in_the_result(graph):
     planner = graph.start()
     tree = TransformTree()
@@ -148,8 +164,24 @@ def test_plans_come_in_the_wanted_frame_also_in_the_result(graph):
     assert (place.x, place.y, place.z) == pytest.approx((1.0, -x_m, 1.0 - y_m), abs=1e-6)
 
 
+def test_a_goal_waits_for_a_transform_that_comes_late_and_can_be_canceled_meanwhile(graph):
+    planner = graph.start(input_wait_sec=20.0)
+    tree = TransformTree()
+    planner._plan_publishers.output_frame = OutputFrame("base_link", tree)
+    handle = graph.send()
+    time.sleep(0.3)
+    finish(handle.cancel_goal_async())
+    status, result = graph.result(handle)
+    assert (status, result.error_code) == (STATUS.STATUS_CANCELED, ErrorCode.CANCELED)
+    handle = graph.send()
+    time.sleep(0.3)
+    tree.put(put_camera_on_robot(), is_static=True)
+    status, result = graph.result(handle)
+    assert (status, result.motion.header.frame_id) == (STATUS.STATUS_SUCCEEDED, "base_link")
+
+
 def test_a_goal_without_its_transform_ends_before_the_model_starts(graph):
-    planner = graph.start()
+    planner = graph.start(input_wait_sec=0.2)
     output_frame = OutputFrame("base_link", TransformTree())
     planner._plan_publishers.output_frame = output_frame
     status, result = graph.plan()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import socket
+import sys
 import threading
+import types
 import weakref
 
 import numpy as np
@@ -64,6 +66,23 @@ def test_load_then_plan(peer):
     assert (header["type"], header["job"], header["folder"]) == ("result", "1", "")
     plan = plan_codec.unpack_plan(header, arrays, make_request())
     assert plan.motion.contact.touches_target
+
+
+def test_memory_of_the_gpu_and_provenance_come_with_the_plan(peer, monkeypatch):
+    assert "gpu_memory_bytes" not in peer.load()
+    cuda = types.SimpleNamespace(
+        is_available=lambda: True,
+        device_count=lambda: 2,
+        memory_reserved=lambda gpu: 10**9 * (gpu + 1),
+        empty_cache=lambda: None,
+    )
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(cuda=cuda))
+    header, arrays = plan_codec.pack_request(make_request())
+    provenance = {"goal_id": "ab"}
+    peer.send("plan", arrays, job="1", save_to="", provenance=provenance, **header)
+    header, _ = peer.finish()
+    assert header["gpu_memory_bytes"] == 3 * 10**9
+    assert header["provenance"] == {"model": "fake", "seed": 7, "goal_id": "ab"}
 
 
 def test_plan_is_saved_whole_or_not_at_all(peer, tmp_path):
