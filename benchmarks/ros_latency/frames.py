@@ -23,7 +23,7 @@ from tavid_ros.conversions import nanoseconds_from_time
 from tavid_ros.processes import NodeProcess
 from tavid_ros.sources import find_scene
 
-__all__ = ["FrameTimes", "measure_frames", "start_camera"]
+__all__ = ["FrameTimes", "count_frames", "measure_frames", "start_camera"]
 
 RATE_HZ = 30.0
 SIZE_WH = (720, 480)
@@ -214,15 +214,27 @@ def measure_frames(
     camera.end()
     time.sleep(_SETTLE_SEC)
     sent_ns = published.stop()
-    return _judge(
+    return count_frames(
         sent_ns,
         _read_records(planner.log_path, RECEIVED),
         [(start - used) / 1e6 for start, used in zip(starts_ns, used_ns, strict=True)],
     )
 
 
-def _judge(sent_ns: list[int], received_ns: list[int], ages_ms: list[float]) -> FrameTimes:
-    """Count between the first and the last picture that the planner received, less a margin."""
+def count_frames(sent_ns: list[int], received_ns: list[int], ages_ms: list[float]) -> FrameTimes:
+    """Count between the first and the last picture that the planner received, less a margin.
+
+    Args:
+        sent_ns: Stamps that the camera told.
+        received_ns: Stamps that the planner received, in their order.
+        ages_ms: As in the result.
+
+    Returns:
+        What became of the pictures.
+
+    Raises:
+        BenchmarkError: With fewer than two pictures.
+    """
     first_ns, last_ns = received_ns[0] + _MARGIN_NS, received_ns[-1] - _MARGIN_NS
     received = {stamp for stamp in received_ns if first_ns <= stamp <= last_ns}
     # A picture whose camera_info was lost was published all the same.

@@ -11,8 +11,8 @@ import psutil
 __all__ = ["Growth", "ProcessMeter"]
 
 _MB = 1024 * 1024
-# Caches fill and memory is first asked for in the first tenth; it tells nothing.
-_WARM_UP_SHARE = 0.1
+# Caches fill and memory is first asked for in the first quarter; it tells nothing.
+_WARM_UP_SHARE = 0.25
 _WINDOW_SHARE = 0.1
 
 
@@ -61,7 +61,7 @@ class ProcessMeter:
             )
 
     def find_growth(self) -> Growth:
-        """Compare the last tenth of the readings with the second tenth, by their medians.
+        """Compare the last tenth of the readings with the tenth after the warm-up, by medians.
 
         Returns:
             The differences.

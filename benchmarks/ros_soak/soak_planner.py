@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 import psutil
 
@@ -14,7 +15,8 @@ from tavid_ros.processes import NodeProcess
 
 __all__ = ["SoakPlanner"]
 
-_PARAMETERS = {"backend": "fake", "save_plans": False}
+# Ended goals are kept for fetching their results; of many goals a second that is a lot of memory.
+_PARAMETERS = {"backend": "fake", "save_plans": False, "result_timeout_sec": 1}
 _ORPHAN_SEC = 2.0
 _POLL_SEC = 0.01
 _WORKER_SEC = 30.0
@@ -35,7 +37,8 @@ class SoakPlanner:
     def __init__(self, rig: Rig) -> None:
         self._rig = rig
         self._process = self._start()
-        self._segments: list = []
+        self._segments: list[Path] = []
+        self._workers: list[psutil.Process] = []
         self.num_deaths = self.num_orphans = self.num_segments_left = 0
 
     def _start(self) -> NodeProcess:
