@@ -9,7 +9,7 @@ import shutil
 import socket
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # Read when these libraries are first imported, hence before any test module is.
 os.environ.setdefault("MUJOCO_GL", "osmesa")
@@ -21,8 +21,10 @@ os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
 
 # The suite says the same of the same code each time; a release looks further:
 # pytest --hypothesis-profile=release
-settings.register_profile("suite", deadline=None, derandomize=True)
-settings.register_profile("release", deadline=None, max_examples=5000, print_blob=True)
+# How long an example takes says more about the machine's other work than about the code.
+_PATIENT = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("suite", derandomize=True, **_PATIENT)
+settings.register_profile("release", max_examples=5000, print_blob=True, **_PATIENT)
 settings.load_profile("suite")
 
 HAS_ROS = all(importlib.util.find_spec(name) is not None for name in ("rclpy", "tavid"))
