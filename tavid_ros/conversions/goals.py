@@ -6,6 +6,8 @@ import dataclasses
 import math
 import unicodedata
 
+from geometry_msgs.msg import Point, PointStamped
+from std_msgs.msg import Header
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode, InputError
@@ -219,7 +221,11 @@ def fill_result(
     motion = plan.motion
     result.motion = trajectory_from_motion(motion, plan.rollout.fps, header)
     result.plan_uri = plan_uri
-    result.touches_target = bool(motion.contact.touches_target)
+    _fill_contact(result, plan, header)
+    _fill_segments(result, plan)
+    result.target_dof = int(motion.target_dof)
+    result.actor_kind = motion.actor_kind
+    result.scale_source = motion.scale_source
     channels = sorted(motion.confidence)
     result.confidence_channels = channels
     result.confidence_values = [_finite(motion.confidence[channel]) for channel in channels]
@@ -227,6 +233,32 @@ def fill_result(
     if return_frames:
         result.frames = [message_from_image(frame, header) for frame in plan.rollout.frames]
     return result
+
+
+def _fill_contact(result: PlanInteraction.Result, plan: InteractionPlan, header: Header) -> None:
+    contact, fps = plan.motion.contact, plan.rollout.fps
+    result.touches_target = bool(contact.touches_target)
+    if not contact.touches_target or contact.start_frame is None:
+        return
+    result.contact_hand = contact.hand or ""
+    result.contact_start = duration_from_seconds(contact.start_frame / fps)
+    result.contact_end = duration_from_seconds(contact.end_frame / fps)
+    if contact.point_camera_m is not None:
+        x, y, z = (float(value) for value in contact.point_camera_m)
+        result.contact_point = PointStamped(header=header, point=Point(x=x, y=y, z=z))
+    aperture_m = plan.motion.apertures_m.get(result.contact_hand)
+    if aperture_m is not None:
+        result.hand_aperture = [float(value) for value in aperture_m]
+
+
+def _fill_segments(result: PlanInteraction.Result, plan: InteractionPlan) -> None:
+    segments, fps = plan.motion.segments, plan.rollout.fps
+    result.segment_names = [segment.name for segment in segments]
+    result.segment_hands = [segment.hand for segment in segments]
+    result.segment_starts = [
+        duration_from_seconds(segment.start_frame / fps) for segment in segments
+    ]
+    result.segment_ends = [duration_from_seconds(segment.end_frame / fps) for segment in segments]
 
 
 def _finite(value: float) -> float:

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode, InputError
-from tavid_core.types import PlanProgress
+from tavid_core.types import Contact, PlanProgress
 from tavid_ros import conversions
 from tavid_ros.conversions import GoalNumbers
+from tests.drawn import fill_plan
 from tests.ros.messages import make_motion, make_plan, make_request
 
 
@@ -85,6 +86,30 @@ def test_result_carries_motion_and_confidence_but_no_frames():
     assert reasons["target"] == "half of it is hidden"
     assert reasons["scale"] == ""
     assert not result.frames
+
+
+def test_result_says_when_and_where_the_hand_touches():
+    plan = fill_plan(make_plan())
+    result = conversions.make_result(ErrorCode.NONE)
+    conversions.fill_result(result, plan, "", return_frames=False)
+    assert (result.contact_hand, result.target_dof, result.actor_kind) == ("right_hand", 3, "arm")
+    assert conversions.seconds_from_duration(result.contact_start) == pytest.approx(3 / 8)
+    assert conversions.seconds_from_duration(result.contact_end) == pytest.approx(1.0)
+    assert result.contact_point.header.frame_id == plan.request.frame_id
+    assert result.contact_point.point.x == pytest.approx(0.03)
+    assert len(result.hand_aperture) == len(result.motion.points)
+    assert np.isnan(result.hand_aperture[5])
+    assert list(result.segment_names) == ["approach", "transport"]
+    assert conversions.seconds_from_duration(result.segment_ends[1]) == pytest.approx(1.0)
+
+
+def test_result_without_contact_says_so():
+    plan = make_plan(motion=make_motion(contact=Contact()))
+    result = conversions.make_result(ErrorCode.NONE)
+    conversions.fill_result(result, plan, "", return_frames=False)
+    assert (result.touches_target, result.contact_hand) == (False, "")
+    assert result.contact_point.header.frame_id == ""
+    assert not result.hand_aperture
 
 
 def test_frames_travel_when_asked_for():
