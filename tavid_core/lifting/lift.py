@@ -21,7 +21,6 @@ from tavid_core.lifting.body import (
     MIN_POINT_CONFIDENCE,
     actor_confidence,
     clean_path,
-    lift_track,
     mean_confidence,
     shoulder_width_px,
 )
@@ -30,6 +29,7 @@ from tavid_core.lifting.contact import TOUCH_SCORE, ContactInterval, find_hand_c
 from tavid_core.lifting.depth import SceneDepth, measure_scene
 from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
 from tavid_core.lifting.target import TargetTrack, track_target
+from tavid_core.lifting.target_lift import lift_target, measure_poses
 from tavid_core.types import (
     CameraIntrinsics,
     Contact,
@@ -40,8 +40,6 @@ from tavid_core.types import (
 )
 
 __all__ = ["lift"]
-
-CARRIED_DEPTH_FACTOR = 0.7
 
 
 def lift(
@@ -79,21 +77,23 @@ def lift(
     if interval.confidence < TOUCH_SCORE:
         interval = dataclasses.replace(interval, hand=None, start_frame=None, end_frame=None)
     scene = flat.scene_depth()
+    poses = measure_poses(rollout, request, fit, track, scene, intrinsics)
     actor = ActorLifter(request, keypoints, fit, intrinsics, rollout.fps)
     side_px = track.side_px * float(np.mean(fit.scale_xy))
     body_motion, scene = lift_body(actor, interval, flat.path_of(track), side_px, scene, intrinsics)
-    target = _lift_target(track, fit, scene.target_m, intrinsics)
     hands = tuple(actor.track(name, body_motion) for name in hand_names)
+    hand = next((hand for hand in hands if hand.name == interval.hand), None)
+    target = lift_target(poses, track, fit, scene, intrinsics, interval, hand)
     body_names = (name for name in actor.names if name not in HAND_NAMES)
     body = tuple(actor.track(name, body_motion) for name in body_names) if hands else ()
     channels = judge_channels(keypoints, hands, track, interval, scene, intrinsics)
     return InteractionMotion(
         hands=hands,
         body=tuple(point for point in body if (point.confidence > 0).any()),
-        target=target,
-        target_quaternions_xyzw=np.tile(np.float32([0, 0, 0, 1]), (num_frames, 1)),
-        target_dof=3,
-        contact=_contact(interval, hands, target),
+        target=target.track,
+        target_quaternions_xyzw=target.quaternions_xyzw,
+        target_dof=target.dof,
+        contact=_contact(interval, hands, target.track),
         scale_source=scene.source,
         confidence=channels.confidence,
         reasons=channels.reasons,
@@ -139,16 +139,6 @@ class _Flat:
         (left, left_sure), (right, right_sure) = map(self.path, ("left_shoulder", "right_shoulder"))
         width_px = shoulder_width_px(left, right, np.minimum(left_sure, right_sure))
         return measure_scene(self._request, self._intrinsics, width_px)
-
-
-def _lift_target(
-    track: TargetTrack, fit: FrameFit, target_m: float, intrinsics: CameraIntrinsics
-) -> PointTrack:
-    """Lift the target at its depth of frame 0; a carried depth is trusted less."""
-    confidence = track.confidence * np.where(track.has_moved, CARRIED_DEPTH_FACTOR, 1.0)
-    depth_m = np.full(len(confidence), target_m)
-    pixels = fit.pixels_to_caller(track.pixels)
-    return lift_track("target", pixels, confidence, depth_m, intrinsics)
 
 
 def _contact(

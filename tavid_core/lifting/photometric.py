@@ -13,14 +13,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tavid_core.lifting.point_tracks import crop_around
 from tavid_core.types import CameraIntrinsics
 
 __all__ = ["Alignment", "BodyPixels", "align"]
 
 # Gaussian blurs of the pictures, pixels, coarse to fine: the coarser, the farther it converges.
 BLURS_PX = (2.5, 1.0)
-MAX_ITERATIONS = 12
-MIN_STEP = 2e-5
+MAX_ITERATIONS = 10
+# Metres and radians; and the share by which a step must better the cost to be worth another.
+MIN_STEP, MIN_GAIN = 5e-5, 1e-3
+# How far a pose may move from the first guess in the picture, pixels.
+MARGIN_PX = 32
 MIN_VISIBLE = 60
 # Grey values; a pixel that differs by more is somebody else's.
 FIXED_LIMIT = 60.0
@@ -84,8 +88,8 @@ def align(
         the body is in the picture.
     """
     for blur_px in BLURS_PX:
-        views = _Views(first, frame, body, intrinsics, blur_px)
         pose = rotation, position_m
+        views = _Views(first, frame, body, intrinsics, blur_px, pose)
         now = views.compare(*pose)
         damping = 1e-4
         for _ in range(MAX_ITERATIONS):
@@ -99,8 +103,9 @@ def align(
                 if damping > 1e3:
                     break
                 continue
+            is_done = then.cost > (1 - MIN_GAIN) * now.cost or np.linalg.norm(step) < MIN_STEP
             pose, now, damping = tried, then, max(damping / 10, 1e-6)
-            if np.linalg.norm(step) < MIN_STEP:
+            if is_done:
                 break
         rotation, position_m = pose
     if now is None:
@@ -133,10 +138,15 @@ class _Views:
         body: BodyPixels,
         intrinsics: CameraIntrinsics,
         blur_px: float,
+        pose: tuple[NDArray[np.float64], NDArray[np.float64]],
     ) -> None:
         self._body, self._intrinsics = body, intrinsics
-        self._wanted = _sample(_blur(first, blur_px), body.pixels)
-        self._now = _blur(frame, blur_px)
+        # Only the neighbourhood is blurred: a body is a fiftieth of the picture.
+        part, corner = crop_around(first, body.pixels, MARGIN_PX)
+        self._wanted = _sample(_blur(part, blur_px), body.pixels - corner)
+        guess = _project(body.points_m @ pose[0].T + pose[1], intrinsics)
+        part, self._corner = crop_around(frame, guess, MARGIN_PX)
+        self._now = _blur(part, blur_px)
         self._slopes = [
             cv2.Scharr(self._now, cv2.CV_32F, *axis, scale=1 / 32) for axis in ((1, 0), (0, 1))
         ]
@@ -147,7 +157,7 @@ class _Views:
         """Look where the body would be; None if too little of it is in the picture."""
         arms = self._body.points_m @ rotation.T
         points = arms + position_m
-        at = _project(points, self._intrinsics)
+        at = _project(points, self._intrinsics) - self._corner
         height, width = self._now.shape[:2]
         is_inside = ((at >= 0) & (at <= (width - 1, height - 1))).all(axis=-1) & (points[:, 2] > 0)
         rays = points / np.linalg.norm(points, axis=-1, keepdims=True)

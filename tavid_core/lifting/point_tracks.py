@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["choose_points", "follow_points"]
+__all__ = ["choose_points", "crop_around", "follow_points"]
 
 # Pixels. On clean video right tracks come back to a tenth of this.
 MAX_RETURN_ERROR_PX = 1.0
 WINDOW_PX = 21
 MAX_LEVEL = 3
+MIN_PART_PX = 64
 # OpenCV's least eigenvalue on 8-bit pictures: a print has a hundred such places, a plain ball two.
 MIN_CORNER_STRENGTH = 1e-4
 
@@ -69,8 +70,13 @@ def follow_points(
         "maxLevel": max_level,
         "criteria": (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 0.01),
     }
-    start = np.ascontiguousarray(pixels, dtype=np.float32)[:, None]
-    guessed = start if guess is None else np.ascontiguousarray(guess, dtype=np.float32)[:, None]
+    guess = pixels if guess is None else guess
+    both = np.concatenate([pixels, guess])
+    margin = WINDOW_PX * 2**max_level
+    gray, corner = crop_around(gray, both, margin)
+    next_gray, _ = crop_around(next_gray, both, margin)
+    start = np.ascontiguousarray(pixels - corner, dtype=np.float32)[:, None]
+    guessed = np.ascontiguousarray(guess - corner, dtype=np.float32)[:, None]
     settings["flags"] = cv2.OPTFLOW_USE_INITIAL_FLOW
     there, was_found, _ = cv2.calcOpticalFlowPyrLK(
         gray, next_gray, start, guessed.copy(), **settings
@@ -82,4 +88,31 @@ def follow_points(
     height, width = gray.shape
     is_inside = ((there[:, 0] >= 0) & (there[:, 0] <= (width - 1, height - 1))).all(axis=-1)
     is_believed = (was_found[:, 0] > 0) & (came_back[:, 0] > 0) & is_inside
-    return there[:, 0], is_believed & (return_error_px < MAX_RETURN_ERROR_PX)
+    return there[:, 0] + corner, is_believed & (return_error_px < MAX_RETURN_ERROR_PX)
+
+
+def crop_around(
+    picture: NDArray[np.uint8], pixels: NDArray[np.floating], margin_px: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Cut out the neighbourhood of some places.
+
+    Args:
+        picture: uint8 (h, w) or (h, w, C).
+        pixels: Column and row, float (N, 2); NaN and places far outside count as the rim.
+        margin_px: How much to keep around them.
+
+    Returns:
+        The part, at least 64 pixels wide where the picture is, and the column and row of its
+        first pixel, float32 (2,).
+    """
+    height, width = picture.shape[:2]
+    sides = np.array([width, height])
+    places = np.clip(np.nan_to_num(pixels), 0, sides - 1)
+    low = np.floor(places.min(axis=0)).astype(int) - margin_px
+    high = np.ceil(places.max(axis=0)).astype(int) + margin_px + 1
+    short = np.maximum(MIN_PART_PX - (high - low), 0)
+    low, high = low - short // 2, high + short - short // 2
+    low, high = np.clip(low, 0, np.maximum(sides - MIN_PART_PX, 0)), np.minimum(high, sides)
+    high = np.maximum(high, np.minimum(low + MIN_PART_PX, sides))
+    part = picture[low[1] : high[1], low[0] : high[0]]
+    return np.ascontiguousarray(part), low.astype(np.float32)

@@ -29,8 +29,9 @@ MIN_SIDE_PX = 36.0
 MIN_TRACKS = 30
 # With fewer tracks than this in one frame its pose starts from the one before.
 MIN_FRAME_TRACKS = 10
+CONFIRMED_SHARE = 0.6
 MIN_KABSCH_INLIERS = 0.7
-MAX_BODY_PIXELS = 1500
+MAX_BODY_PIXELS = 900
 # Of the target's side: a resting target's points stay within this.
 STILL_SHARE = 0.012
 MIN_STILL_PX = 0.6
@@ -89,6 +90,33 @@ class TargetPoses:
         """Whether the poses were measured."""
         return not self.reason
 
+    @classmethod
+    def unknown(
+        cls,
+        center_m: NDArray[np.float64],
+        num_frames: int,
+        reason: str,
+        onset_frame: int | None = None,
+    ) -> TargetPoses:
+        """Make what stands for poses that cannot be measured.
+
+        Args:
+            center_m: The target's centre in frame 0, float64 (3,), metres.
+            num_frames: Of the video.
+            reason: Why they cannot.
+            onset_frame: First frame in which it is seen to move all the same, or None.
+
+        Returns:
+            The pose of frame 0 for all frames, with confidence 0.
+        """
+        return cls(
+            rotations=np.tile(np.eye(3), (num_frames, 1, 1)),
+            positions_m=np.tile(np.asarray(center_m, dtype=np.float64), (num_frames, 1)),
+            confidence=np.zeros(num_frames, dtype=np.float32),
+            onset_frame=onset_frame,
+            reason=reason,
+        )
+
 
 def follow_pose(inputs: PoseInputs, track: TargetTrack) -> TargetPoses:
     """Find the target's pose in every frame.
@@ -103,14 +131,14 @@ def follow_pose(inputs: PoseInputs, track: TargetTrack) -> TargetPoses:
     num_frames = len(inputs.frames)
     if track.side_px < MIN_SIDE_PX:
         reason = f"the target is {track.side_px:.0f} px wide; {MIN_SIDE_PX:.0f} show how it turns"
-        return _unknown(inputs, num_frames, None, reason)
+        return TargetPoses.unknown(inputs.center_m, num_frames, reason)
     walker = _PoseWalker(inputs, track)
     if len(walker.points_m) < MIN_TRACKS:
         reason = (
             f"the target has too little texture to see it turn: {len(walker.points_m)} points can "
             f"be followed, {MIN_TRACKS} are needed"
         )
-        return _unknown(inputs, num_frames, None, reason)
+        return TargetPoses.unknown(inputs.center_m, num_frames, reason)
     for t in range(1, num_frames):
         walker.step(t)
     onset = walker.onset_frame
@@ -122,24 +150,12 @@ def follow_pose(inputs: PoseInputs, track: TargetTrack) -> TargetPoses:
             f"the target's turn is seen in only {measured_share:.0%} of the frames in which it "
             f"moves, {MIN_MEASURED_SHARE:.0%} are needed"
         )
-        return _unknown(inputs, num_frames, onset, reason)
+        return TargetPoses.unknown(inputs.center_m, num_frames, reason, onset)
     return TargetPoses(
         rotations=np.stack(walker.rotations),
         positions_m=np.stack(walker.positions_m),
         confidence=confidence,
         onset_frame=onset,
-    )
-
-
-def _unknown(
-    inputs: PoseInputs, num_frames: int, onset_frame: int | None, reason: str
-) -> TargetPoses:
-    return TargetPoses(
-        rotations=np.tile(np.eye(3), (num_frames, 1, 1)),
-        positions_m=np.tile(inputs.center_m, (num_frames, 1)),
-        confidence=np.zeros(num_frames, dtype=np.float32),
-        onset_frame=onset_frame,
-        reason=reason,
     )
 
 
@@ -209,16 +225,25 @@ class _PoseWalker:
             way = self._track.pixels[t] - self._track.pixels[0]
             middle = project(position_m, self._inputs.intrinsics).astype(np.float32)
             guesses.append(before + self._first_center + way - middle)
-        flows = [
-            follow_points(self._grays[self._key], self._grays[t], before, guess, max_level=level)
-            for guess in guesses
-            for level in (1, 3)
-        ]
-        now, is_believed = max(flows, key=lambda flow: int(flow[1].sum()))
+        now, is_believed = self._flow(t, before, guesses)
         pose = self._solve(t, now, is_believed)
         if pose is None or pose.is_inlier.sum() < MIN_FRAME_TRACKS:
             return rotation, position_m
         return pose.rotation, pose.position_m
+
+    def _flow(
+        self, t: int, before: NDArray[np.float32], guesses: list[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Flow since the last believed frame, from the first guess that most points confirm."""
+        grays = self._grays[self._key], self._grays[t]
+        best = before, np.zeros(len(before), dtype=bool)
+        for guess in guesses[::-1]:
+            for level in (1, 3):
+                found = follow_points(*grays, before, guess, max_level=level)
+                best = max(best, found, key=lambda flow: int(flow[1].sum()))
+                if best[1].mean() > CONFIRMED_SHARE:
+                    return best
+        return best
 
     def _solve(
         self, t: int, pixels: NDArray[np.float32], is_believed: NDArray[np.bool_]

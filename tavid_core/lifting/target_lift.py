@@ -1,0 +1,202 @@
+"""The target in metres: six degrees of freedom where they can be measured, three where not.
+
+With three, the target rests at its depth of frame 0 until a hand takes it; from then on its depth
+changes as the hand's does, because what is held moves with the hand.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from tavid_core.camera import project, unproject
+from tavid_core.frame_fit import FrameFit
+from tavid_core.lifting.contact import ContactInterval
+from tavid_core.lifting.depth import SceneDepth
+from tavid_core.lifting.target import TargetTrack
+from tavid_core.lifting.target_pose import PoseInputs, TargetPoses, follow_pose
+from tavid_core.types import CameraIntrinsics, PlanRequest, PointTrack, Rollout
+
+__all__ = ["TargetMotion", "lift_target", "measure_poses", "rollout_depth"]
+
+# A depth that is carried along with the hand, and one that is kept though the target moved.
+FOLLOWED_DEPTH_FACTOR, KEPT_DEPTH_FACTOR = 0.85, 0.5
+# A held target is not carried farther than an arm is long.
+MAX_DEPTH_CHANGE_M = 0.8
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TargetMotion:
+    """The target over the frames.
+
+    Args:
+        track: Of its centre.
+        quaternions_xyzw: Orientation relative to frame 0, float32 (T, 4).
+        dof: 6 with a measured rotation, else 3.
+        rotation_confidence: 0..1; 0 with three degrees of freedom.
+        rotation_reason: Why it is not higher.
+    """
+
+    track: PointTrack
+    quaternions_xyzw: NDArray[np.float32]
+    dof: int
+    rotation_confidence: float
+    rotation_reason: str
+
+
+def rollout_depth(depth_m: NDArray[np.float32], fit: FrameFit) -> NDArray[np.float32]:
+    """Bring a depth map to the size of the rollout, without mixing near and far.
+
+    Args:
+        depth_m: float32 (H, W), metres, caller's size.
+        fit: How the caller's image became the rollout's frame 0.
+
+    Returns:
+        float32 (h, w), metres, each the nearest measurement.
+    """
+    top, left, rows, columns = fit.window
+    height, width = fit.model_size_hw
+    cropped = np.ascontiguousarray(depth_m[top : top + rows, left : left + columns])
+    return cv2.resize(cropped, (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+def measure_poses(
+    rollout: Rollout,
+    request: PlanRequest,
+    fit: FrameFit,
+    track: TargetTrack,
+    scene: SceneDepth,
+    intrinsics: CameraIntrinsics,
+    later_depth_m: NDArray[np.float32] | None = None,
+) -> TargetPoses:
+    """Find the target's pose in every frame, if depth and texture allow it.
+
+    Args:
+        rollout: The video.
+        request: With its depth.
+        fit: How the request's image became the rollout's frame 0.
+        track: Of the target in the rollout.
+        scene: Where metres come from.
+        intrinsics: Of the request's image.
+        later_depth_m: Of every frame of the rollout, float32 (T, h, w), metres, or None.
+
+    Returns:
+        The poses, or the reason why there are none.
+    """
+    pixel = fit.pixels_to_caller(track.pixels[0])
+    center_m = unproject(pixel, scene.target_m, intrinsics)
+    if request.depth_m is None or scene.source != "sensor":
+        return TargetPoses.unknown(center_m, len(rollout.frames), "there is no depth to measure it")
+    inputs = PoseInputs(
+        frames=rollout.frames,
+        mask=fit.fit_mask(request.target_mask),
+        depth_m=rollout_depth(request.depth_m, fit),
+        center_m=center_m,
+        intrinsics=fit.fit_intrinsics(intrinsics),
+        later_depth_m=later_depth_m,
+    )
+    return follow_pose(inputs, track)
+
+
+def lift_target(
+    poses: TargetPoses,
+    track: TargetTrack,
+    fit: FrameFit,
+    scene: SceneDepth,
+    intrinsics: CameraIntrinsics,
+    interval: ContactInterval,
+    hand: PointTrack | None,
+) -> TargetMotion:
+    """Put the target's path in metres.
+
+    Args:
+        poses: Measured, or the reason why not.
+        track: Of the target in the rollout.
+        fit: How the request's image became the rollout's frame 0.
+        scene: Where metres come from.
+        intrinsics: Of the request's image.
+        interval: Of its contact.
+        hand: The touching hand, lifted; None without a contact.
+
+    Returns:
+        The motion; its frames keep the order of the rollout's.
+    """
+    if poses.is_known:
+        return _measured(poses, intrinsics)
+    depth_m, factor = _followed_depth(track, scene.target_m, interval, hand)
+    pixels = fit.pixels_to_caller(track.pixels)
+    lifted = PointTrack(
+        name="target",
+        pixels=pixels,
+        positions_camera_m=unproject(pixels, depth_m, intrinsics).astype(np.float32),
+        confidence=(track.confidence * factor).astype(np.float32),
+    )
+    return TargetMotion(
+        track=lifted,
+        quaternions_xyzw=np.tile(np.float32([0, 0, 0, 1]), (len(pixels), 1)),
+        dof=3,
+        rotation_confidence=0.0,
+        rotation_reason=f"{poses.reason}; its orientation of frame 0 is kept",
+    )
+
+
+def _measured(poses: TargetPoses, intrinsics: CameraIntrinsics) -> TargetMotion:
+    positions_m = _fill(poses.positions_m, poses.confidence)
+    quaternions = _continuous(Rotation.from_matrix(poses.rotations).as_quat())
+    # A frame without a pose of its own lies between its neighbours, which is a guess.
+    confidence = np.where(poses.confidence > 0, poses.confidence, 0.3)
+    track = PointTrack(
+        name="target",
+        pixels=project(positions_m, intrinsics).astype(np.float32),
+        positions_camera_m=positions_m.astype(np.float32),
+        confidence=np.clip(confidence, 0, 1).astype(np.float32),
+    )
+    worst = float(np.clip(np.quantile(confidence, 0.1), 0, 1))
+    return TargetMotion(
+        track=track,
+        quaternions_xyzw=quaternions.astype(np.float32),
+        dof=6,
+        rotation_confidence=worst,
+        rotation_reason=f"the target's surface is recognised with only {worst:.2f} likeness",
+    )
+
+
+def _followed_depth(
+    track: TargetTrack, rest_m: float, interval: ContactInterval, hand: PointTrack | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Depth per frame, and by how much it lowers the confidence."""
+    num_frames = len(track.confidence)
+    depth_m = np.full(num_frames, rest_m)
+    factor = np.where(track.has_moved, KEPT_DEPTH_FACTOR, 1.0)
+    if hand is None or interval.start_frame is None or interval.end_frame is None:
+        return depth_m, factor
+    start, end = interval.start_frame, interval.end_frame
+    hand_m = hand.positions_camera_m[:, 2].astype(np.float64)
+    known = np.flatnonzero(np.isfinite(hand_m))
+    if not len(known):
+        return depth_m, factor
+    hand_m = np.interp(np.arange(num_frames), known, hand_m[known])
+    change_m = np.clip(hand_m - hand_m[start], -MAX_DEPTH_CHANGE_M, MAX_DEPTH_CHANGE_M)
+    is_near = rest_m + change_m > 0.5 * rest_m
+    held = np.arange(num_frames) >= start
+    depth_m[held] += np.where(is_near, change_m, 0.0)[np.minimum(np.arange(num_frames), end)][held]
+    is_followed = held & track.has_moved
+    return depth_m, np.where(is_followed, FOLLOWED_DEPTH_FACTOR, factor)
+
+
+def _fill(positions_m: NDArray[np.float64], confidence: NDArray[np.float32]) -> NDArray[np.float64]:
+    frames, known = np.arange(len(positions_m)), np.flatnonzero(confidence > 0)
+    if not len(known):
+        return positions_m
+    return np.stack([np.interp(frames, known, positions_m[known, i]) for i in range(3)], axis=1)
+
+
+def _continuous(quaternions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Choose of q and -q, which mean the same, the one nearer to the frame before."""
+    signs = np.where((quaternions[1:] * quaternions[:-1]).sum(axis=-1) < 0, -1.0, 1.0)
+    signs = np.concatenate([[np.copysign(1.0, quaternions[0, 3])], signs])
+    return quaternions * np.cumprod(signs)[:, None]
