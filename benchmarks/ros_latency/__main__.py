@@ -41,7 +41,7 @@ from benchmarks.ros_latency.calls import (
     measure_refusals,
 )
 from benchmarks.ros_latency.frames import measure_frames, start_camera
-from benchmarks.ros_latency.overhead import measure_overhead
+from benchmarks.ros_latency.overhead import load_planner, measure_overhead
 from benchmarks.summary import Figure, summarize
 
 __all__ = ["LIMITS", "main"]
@@ -99,11 +99,9 @@ def _measure_refusals(rig: Rig, options: argparse.Namespace) -> dict[str, Figure
 
 
 def _measure_overhead(rig: Rig, options: argparse.Namespace, folder: Path) -> dict[str, Figure]:
-    if options.backend == "fake":
-        return {}
-    num_pairs = max(1, options.trials // 10)
+    num_pairs, planner = max(1, options.trials // 10), load_planner(options.backend)
     with _bar(num_pairs, "overhead") as bar:
-        pairs = measure_overhead(rig, make_goal(), num_pairs, folder, bar.update)
+        pairs = measure_overhead(rig, make_goal(), planner, num_pairs, folder, bar.update)
     here_sec = [pair.direct_sec + pair.save_sec for pair in pairs]
     node_sec = [pair.node_sec for pair in pairs]
     extra_sec = [node - here for node, here in zip(node_sec, here_sec, strict=True)]
@@ -196,7 +194,7 @@ def main(args: list[str] | None = None) -> int:
         "--backend",
         choices=("tavid", "fake"),
         default="tavid",
-        help="fake = no model, to try the benchmark; no overhead is measured then",
+        help="fake = no model: what is left is the node and ROS",
     )
     options = parser.parse_args(args)
     if options.trials < 1 or options.frame_seconds < 0.0:

@@ -12,10 +12,12 @@ from tavid.action import PlanInteraction
 from benchmarks.plan_times import measure_plan
 from benchmarks.rig import Rig
 from tavid_core.io import save_plan
+from tavid_ros.fake_planner import FakePlanner
 from tavid_ros.inputs import LatestInputs
 from tavid_ros.parameters import PlannerParameters
+from tavid_ros.worker import Planner
 
-__all__ = ["PlanTimes", "measure_overhead"]
+__all__ = ["PlanTimes", "load_planner", "measure_overhead"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,9 +35,31 @@ class PlanTimes:
     save_sec: float
 
 
+def load_planner(backend: str) -> Planner:
+    """Load what the node's worker loads, into this process.
+
+    Args:
+        backend: As the node's parameter.
+
+    Returns:
+        The planner.
+    """
+    if backend == "fake":
+        return FakePlanner.from_pretrained("mini")
+    import diffusers
+    import transformers
+
+    from tavid_core.planner import InteractionPlanner
+
+    diffusers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.disable_progress_bar()
+    return InteractionPlanner.from_pretrained("mini", "default")
+
+
 def measure_overhead(
     rig: Rig,
     goal: PlanInteraction.Goal,
+    planner: Planner,
     num_pairs: int,
     folder: Path,
     show: Callable[[], object],
@@ -43,8 +67,9 @@ def measure_overhead(
     """Time plans through the node and without it, alternated.
 
     Args:
-        rig: With a planner of the default model.
+        rig: With a planner node.
         goal: What to plan.
+        planner: The same as the node's worker has.
         num_pairs: How many of each.
         folder: For the plans of this process.
         show: Called after each pair.
@@ -55,14 +80,6 @@ def measure_overhead(
     Raises:
         BenchmarkError: If a plan fails.
     """
-    import diffusers
-    import transformers
-
-    from tavid_core.planner import InteractionPlanner
-
-    diffusers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.disable_progress_bar()
-    planner = InteractionPlanner.from_pretrained("mini", "default")
     request = LatestInputs().make_request(goal, PlannerParameters())
 
     def plan_here(index: int) -> tuple[float, float]:

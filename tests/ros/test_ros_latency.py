@@ -11,12 +11,10 @@ from tavid.action import PlanInteraction
 from benchmarks.rig import BenchmarkError, Rig, make_goal
 from benchmarks.ros_latency import __main__ as ros_latency
 from benchmarks.ros_latency.frames import count_frames
-from benchmarks.ros_latency.overhead import measure_overhead
 from benchmarks.ros_latency.plan_loop import PlanLoop
 from benchmarks.summary import format_table, summarize
 
 SECOND_NS = 1_000_000_000
-WITHOUT_MODEL = {"node_overhead_ratio", "node_overhead_ms"}
 
 
 @pytest.fixture(autouse=True)
@@ -29,23 +27,16 @@ def test_figures_have_their_names(capfd):
     words = ["--backend", "fake", "--trials", "2", "--frame-seconds", "0.5", "--json"]
     assert ros_latency.main(words) == 0
     figures = json.loads(capfd.readouterr().out.strip().splitlines()[-1])
-    assert set(ros_latency.LIMITS) - set(figures) == WITHOUT_MODEL
+    assert set(ros_latency.LIMITS) <= set(figures)
     assert figures["cancel_ack_n"] == figures["lifecycle_n"] == figures["frame_age_n"] == 2
     assert figures["parameter_n"] == 4
     assert figures["refusal_n"] + figures["refusal_burst_unanswered"] == 1
-    assert all(value > 0 for name, value in figures.items() if name.endswith("_ms"))
+    timed = ("_median_ms", "_p99_ms", "_max_ms")
+    assert all(value > 0 for name, value in figures.items() if name.endswith(timed))
+    # Both plan with the same sleeps, 0.55 s.
+    assert figures["direct_plan_seconds"] > 0.55
+    assert figures["node_overhead_ratio"] > 0.9
     assert 0 < figures["frames_delivered"] <= figures["frames_published"]
-
-
-def test_overhead_compares_two_ways_of_one_plan(tmp_path):
-    goal = make_goal()
-    goal.num_inference_steps = 1
-    with Rig(tmp_path) as rig:
-        rig.start_planner({})
-        (pair,) = measure_overhead(rig, goal, 1, tmp_path, lambda: None)
-    assert pair.direct_sec > pair.save_sec > 0
-    assert pair.node_sec > 0
-    assert (tmp_path / "direct-0").is_dir()
 
 
 def test_flood_of_goals_is_answered(tmp_path):
