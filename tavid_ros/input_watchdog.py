@@ -23,6 +23,7 @@ _STREAMS = ("image", "depth")
 _SILENT_SEC = 5.0
 _LOST_SEC = 10.0
 _REPEAT_SEC = 60.0
+_MAX_ALIKE = 4
 _TRANSPORTS = ("compressed", "compressedDepth", "theora", "zstd", "ffmpeg")
 
 
@@ -175,8 +176,19 @@ class InputWatchdog:
             watched.name,
             "missing",
             f"{watched.topic} ({watched.type_name}) must have a publisher, got none. Remap it to "
-            "the topic of your camera (ros2 topic list -t), or send the input in the goal.",
+            f"{self._list_alike(watched)}, or send the input in the goal.",
         )
+
+    def _list_alike(self, watched: WatchedTopic) -> str:
+        """Name what could be meant: topics of the same type that somebody publishes."""
+        own = {topic.topic for topic in self._topics}
+        alike = [
+            name
+            for name, type_names in self._node.get_topic_names_and_types()
+            if watched.type_name in type_names and name not in own
+        ]
+        alike = [name for name in sorted(alike) if self._node.count_publishers(name)]
+        return " or ".join(alike[:_MAX_ALIKE]) or "the topic of your camera (ros2 topic list -t)"
 
     def _check_silence(
         self, watched: WatchedTopic, publishers: Sequence[TopicEndpointInfo], age_sec: float | None

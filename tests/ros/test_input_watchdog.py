@@ -86,6 +86,12 @@ def test_other_transport_is_told(graph, publish, topic, name, advice):
     assert advice in problem.text
 
 
+def test_missing_publisher_is_told_with_what_could_be_meant(graph, publish):
+    publish(Image, "front/image_raw")
+    told = f"got none. Remap it to {graph.namespace}/front/image_raw, or send the input in the goal"
+    wait_for(lambda: (found := graph.problem("image")) and told in found.text)
+
+
 class FakeNode:
     """A node of a graph with one publisher per topic that offers what is asked for."""
 
