@@ -219,9 +219,11 @@ class GoalRunner:
         # First, so that a plan that cannot be sent can still be found.
         result.plan_uri = uri = _make_uri(outcome.answer.folder)
         conversions.fill_result(result, plan, uri, return_frames=return_frames)
-        # In the frame of ~/plan, which may be another one than the image's.
-        is_executable = outcome.code is ErrorCode.NONE
-        result.motion = self._publishers.publish(plan, is_executable=is_executable)
+        self._publishers.change_frame(plan.request, result.motion)
+        # Without a contact it is empty, and in no frame.
+        if result.contact_point.header.frame_id:
+            self._publishers.change_frame(plan.request, result.contact_point)
+        self._publishers.publish(plan, is_executable=outcome.code is ErrorCode.NONE)
 
     def _log(
         self, goal_handle: ServerGoalHandle, outcome: GoalOutcome, duration_sec: float

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from geometry_msgs.msg import PointStamped
 from nav_msgs.msg import Path
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -111,7 +112,28 @@ class PlanPublishers:
                     raise
             time.sleep(_POLL_SEC)
 
-    def publish(self, plan: InteractionPlan, *, is_executable: bool) -> MultiDOFJointTrajectory:
+    def change_frame(
+        self,
+        request: PlanRequest,
+        *messages: MultiDOFJointTrajectory | Path | MarkerArray | PointStamped,
+    ) -> None:
+        """Turn messages in the image's frame into the frame of ~/plan, in place.
+
+        Args:
+            request: The question that they answer.
+            *messages: With the header of its image.
+
+        Raises:
+            MissingTransformError: If there is no way into `target_frame`.
+        """
+        tolerance_sec = read(self._node, PlannerParameters).transform_tolerance_sec
+        frame_id, target_from_camera = self.output_frame.find(request, tolerance_sec)
+        if frame_id == request.frame_id:
+            return
+        for message in messages:
+            conversions.change_frame(message, frame_id, target_from_camera)
+
+    def publish(self, plan: InteractionPlan, *, is_executable: bool) -> None:
         """Publish a plan on every topic.
 
         Args:
@@ -120,17 +142,11 @@ class PlanPublishers:
                 latched, and the plan before is not for this image. What people look at is
                 published either way.
 
-        Returns:
-            The motion in the frame of ~/plan.
-
         Raises:
             MissingTransformError: If there is no way into `target_frame`.
         """
         parameters = read(self._node, PlannerParameters)
         request, motion = plan.request, plan.motion
-        frame_id, target_from_camera = self.output_frame.find(
-            request, parameters.transform_tolerance_sec
-        )
         header = conversions.header_from_stamp(request.stamp_ns, request.frame_id)
         trajectory = conversions.trajectory_from_motion(motion, plan.rollout.fps, header)
         markers = conversions.markers_from_plan(plan, header, parameters.plan_lifetime_sec)
@@ -138,9 +154,7 @@ class PlanPublishers:
             name: conversions.path_from_track(track, header)
             for name, track in _choose_tracks(plan).items()
         }
-        if frame_id != request.frame_id:
-            for message in (trajectory, markers, *paths.values()):
-                conversions.change_frame(message, frame_id, target_from_camera)
+        self.change_frame(request, trajectory, markers, *paths.values())
         if is_executable:
             self._plan.publish(trajectory)
             for name, path in paths.items():
@@ -158,7 +172,6 @@ class PlanPublishers:
             is_loop=parameters.playback_loop,
             on_frame=self._make_sender(plan),
         )
-        return trajectory
 
     def stop(self) -> None:
         """Stop playing, and withdraw the plan: nobody vouches for it any more."""

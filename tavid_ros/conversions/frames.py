@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from geometry_msgs.msg import Point, Pose, Quaternion, Transform, TransformStamped, Vector3
+from geometry_msgs.msg import (
+    Point,
+    PointStamped,
+    Pose,
+    Quaternion,
+    Transform,
+    TransformStamped,
+    Vector3,
+)
 from nav_msgs.msg import Path
 from std_msgs.msg import Header
 from trajectory_msgs.msg import MultiDOFJointTrajectory
@@ -56,7 +64,7 @@ def message_from_transform(transform: RigidTransform) -> Transform:
 
 
 def change_frame(
-    message: MultiDOFJointTrajectory | Path | MarkerArray,
+    message: MultiDOFJointTrajectory | Path | MarkerArray | PointStamped,
     frame_id: str,
     target_from_source: RigidTransform,
 ) -> None:
@@ -78,6 +86,10 @@ def change_frame(
             marker.pose = _move_pose(marker.pose, target_from_source)
         return
     message.header = Header(stamp=message.header.stamp, frame_id=frame_id)
+    if isinstance(message, PointStamped):
+        place = message.point
+        message.point = _point(target_from_source.apply([place.x, place.y, place.z]))
+        return
     if isinstance(message, Path):
         for stamped in message.poses:
             stamped.header = message.header
@@ -120,6 +132,11 @@ def transforms_from_motion(
     return transforms
 
 
+def _point(xyz: np.ndarray) -> Point:
+    x, y, z = xyz.tolist()
+    return Point(x=x, y=y, z=z)
+
+
 def _quaternion(xyzw: np.ndarray) -> Quaternion:
     x, y, z, w = xyzw.tolist()
     return Quaternion(x=x, y=y, z=z, w=w)
@@ -130,5 +147,6 @@ def _move_pose(pose: Pose, target_from_source: RigidTransform) -> Pose:
     moved = target_from_source @ RigidTransform.of(
         [turn.x, turn.y, turn.z, turn.w], [place.x, place.y, place.z]
     )
-    x, y, z = moved.translation_m.tolist()
-    return Pose(position=Point(x=x, y=y, z=z), orientation=_quaternion(moved.quaternion_xyzw))
+    return Pose(
+        position=_point(moved.translation_m), orientation=_quaternion(moved.quaternion_xyzw)
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from geometry_msgs.msg import Point, PointStamped
 
 from tavid_ros import conversions
 from tavid_ros.rigid_transform import RigidTransform
@@ -35,6 +36,13 @@ def test_a_path_is_turned_with_every_header():
     assert {pose.header.frame_id for pose in path.poses} == {"base_link"}
     place = path.poses[8].pose.position
     assert (place.x, place.y, place.z) == pytest.approx((1.0, -0.08, 1.0))
+
+
+def test_a_point_is_turned():
+    point = PointStamped(header=HEADER, point=Point(x=0.3, y=0.2, z=2.0))
+    conversions.change_frame(point, "base_link", BASE_FROM_OPTICAL)
+    assert point.header.frame_id == "base_link"
+    assert (point.point.x, point.point.y, point.point.z) == pytest.approx((2.0, -0.3, 0.8))
 
 
 def test_markers_are_turned_whether_they_have_points_or_a_pose():

@@ -161,7 +161,11 @@ def test_plans_come_in_the_wanted_frame_also_in_the_result(graph):
     # The fake model puts the target 1 m ahead of the camera, at the middle of the mask.
     place = paths[-1].poses[0].pose.position
     x_m, y_m = (34.5 - 31.5) / 60, (14.5 - 23.5) / 61
-    assert (place.x, place.y, place.z) == pytest.approx((1.0, -x_m, 1.0 - y_m), abs=1e-6)
+    wanted = pytest.approx((1.0, -x_m, 1.0 - y_m), abs=1e-6)
+    assert (place.x, place.y, place.z) == wanted
+    contact = result.contact_point
+    assert contact.header == plans[-1].header
+    assert (contact.point.x, contact.point.y, contact.point.z) == wanted
 
 
 def test_a_goal_waits_for_a_transform_that_comes_late_and_can_be_canceled_meanwhile(graph):
