@@ -20,7 +20,7 @@ from tavid_core.lifting.contact import ContactInterval
 from tavid_core.lifting.depth import SceneDepth, sample_depth
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.limb_lift import LimbMotion, lift_limbs
-from tavid_core.lifting.limb_rows import Anchor, LimbEvidence
+from tavid_core.lifting.limb_rows import IN_FRONT_M, Anchor, LimbEvidence
 from tavid_core.types import CameraIntrinsics, PlanRequest, PointTrack
 
 __all__ = ["ActorLifter", "Touch", "lift_body", "position_confidence"]
@@ -38,6 +38,7 @@ GRIP_NEARER_SIDES = 0.25
 GRIP_SIGMA_M = 0.03
 # Half of the confidence is gone where a point may be this far off.
 HALF_CONFIDENCE_M = 0.12
+MIN_TARGET_M = 0.2
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -205,7 +206,8 @@ def lift_body(
     """
     frame, focal_px = interval.start_frame, math.sqrt(intrinsics.fx * intrinsics.fy)
     if frame is None or interval.hand not in actor.names:
-        return actor.lift(scene), scene
+        motion = actor.lift(scene)
+        return motion, scene if scene.source == "sensor" else _before(motion, scene)
     if scene.source == "sensor":
         touch = Touch(
             hand=interval.hand,
@@ -221,6 +223,15 @@ def lift_body(
     return motion, dataclasses.replace(
         scene, target_m=target_m, reason=f"{scene.reason}; the target is where the hand touches it"
     )
+
+
+def _before(motion: LimbMotion | None, scene: SceneDepth) -> SceneDepth:
+    """Put a target of unknown distance in front of whoever is about to act on it."""
+    torso = [name for name in motion.names if part_of(name) == "shoulder"] if motion else []
+    if not torso:
+        return scene
+    torso_m = float(np.median([motion.point(name)[0][:, 2] for name in torso]))
+    return dataclasses.replace(scene, target_m=max(torso_m - IN_FRONT_M["hand"], MIN_TARGET_M))
 
 
 def position_confidence(sigma_m: NDArray[np.float64], misfit: float) -> NDArray[np.float64]:

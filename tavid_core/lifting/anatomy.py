@@ -7,7 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 
-__all__ = ["BONES", "MAX_ACCELERATION_M_S2", "SKIN_TO_JOINT_M", "Bone", "bones_between"]
+__all__ = [
+    "BONES",
+    "MAX_ACCELERATION_M_S2",
+    "SKIN_TO_JOINT_M",
+    "Bone",
+    "bones_between",
+    "part_of",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +62,7 @@ SKIN_TO_JOINT_M = {
     "shoulder": 0.055,
     "elbow": 0.055,
     "hand": 0.03,
+    "gripper": 0.02,
     "hip": 0.10,
     "knee": 0.055,
     "ankle": 0.04,
@@ -66,6 +74,7 @@ MAX_ACCELERATION_M_S2 = {
     "shoulder": 0.6,
     "elbow": 2.0,
     "hand": 3.0,
+    "gripper": 2.0,
     "hip": 0.5,
     "knee": 1.0,
     "ankle": 1.5,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.camera import unproject
-from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
+from tavid_core.lifting.keypoints import GRIPPER, HAND_NAMES, KEYPOINT_NAMES, Keypoints
 from tavid_core.types import CameraIntrinsics, PointTrack
 
 __all__ = [
@@ -163,8 +163,12 @@ def actor_confidence(keypoints: Keypoints) -> float:
     """
     if not keypoints.names or not keypoints.num_frames:
         return 0.0
+    if keypoints.names == (GRIPPER,):
+        return mean_confidence(keypoints, GRIPPER)
     surest_hand = max(mean_confidence(keypoints, name) for name in HAND_NAMES)
-    whole = float(np.mean([mean_confidence(keypoints, name) for name in keypoints.names]))
+    # A person behind a table shows no legs: that is no reason to doubt the person.
+    names = [name for name in keypoints.names if name in KEYPOINT_NAMES] or keypoints.names
+    whole = float(np.mean([mean_confidence(keypoints, name) for name in names]))
     return float(np.sqrt(surest_hand * whole))
 
 

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from tavid_core.errors import InputError, check_shape
 
-__all__ = ["BODY_NAMES", "HAND_NAMES", "KEYPOINT_NAMES", "KeypointDetector", "Keypoints"]
+__all__ = [
+    "BODY_NAMES",
+    "FURTHER_NAMES",
+    "GRIPPER",
+    "HAND_NAMES",
+    "KEYPOINT_NAMES",
+    "KeypointDetector",
+    "Keypoints",
+]
 
 # Left and right are the actor's own sides, not the picture's.
 KEYPOINT_NAMES = (
@@ -23,6 +31,23 @@ KEYPOINT_NAMES = (
     "right_hand",
 )
 HAND_NAMES = ("left_hand", "right_hand")
+# The tip of an arm that has no body, see `tavid_core.lifting.arm`.
+GRIPPER = "gripper"
+# What a detector may see beyond these; a "hand" is the middle of the palm.
+FURTHER_NAMES = tuple(
+    f"{side}_{part}"
+    for part in (
+        "hip",
+        "knee",
+        "ankle",
+        "wrist",
+        "index_knuckle",
+        "pinky_knuckle",
+        "index_tip",
+        "thumb_tip",
+    )
+    for side in ("left", "right")
+)
 BODY_NAMES = tuple(name for name in KEYPOINT_NAMES if name not in HAND_NAMES)
 
 

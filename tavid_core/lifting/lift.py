@@ -16,18 +16,13 @@ from tavid_core.camera import intrinsics_from_field_of_view
 from tavid_core.errors import check_shape
 from tavid_core.frame_fit import FrameFit
 from tavid_core.lifting.actor import ActorLifter, lift_body
-from tavid_core.lifting.body import (
-    MIN_ACTOR_CONFIDENCE,
-    MIN_POINT_CONFIDENCE,
-    actor_confidence,
-    clean_path,
-    mean_confidence,
-    shoulder_width_px,
-)
+from tavid_core.lifting.actor_parts import collect_parts, find_actor
+from tavid_core.lifting.body import clean_path, shoulder_width_px
+from tavid_core.lifting.body_model import BodyModel
 from tavid_core.lifting.channels import judge_channels
 from tavid_core.lifting.contact import TOUCH_SCORE, ContactInterval, find_hand_contact
 from tavid_core.lifting.depth import SceneDepth, measure_scene
-from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
+from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.target import TargetTrack, track_target
 from tavid_core.lifting.target_lift import lift_target, measure_poses
 from tavid_core.types import (
@@ -43,7 +38,12 @@ __all__ = ["lift"]
 
 
 def lift(
-    rollout: Rollout, request: PlanRequest, keypoints: Keypoints, *, fit: FrameFit
+    rollout: Rollout,
+    request: PlanRequest,
+    keypoints: Keypoints,
+    *,
+    fit: FrameFit,
+    body_model: BodyModel | None = None,
 ) -> InteractionMotion:
     """Lift a rollout.
 
@@ -52,6 +52,7 @@ def lift(
         request: Its image, mask, and where given depth and intrinsics, caller's pixels.
         keypoints: Of the actor in the rollout, model pixels.
         fit: How the request's image became the rollout's frame 0.
+        body_model: A body to fit to the actor, from `load_body_model`; None for points only.
 
     Returns:
         The motion in the caller's pixels and in metres of the request's optical frame. Without a
@@ -71,9 +72,10 @@ def lift(
     intrinsics = request.intrinsics or intrinsics_from_field_of_view(width, height)
     mask = fit.fit_mask(request.target_mask)
     track = track_target(rollout.frames, mask)
+    who = find_actor(rollout.frames, request, keypoints, fit, track)
+    keypoints = who.keypoints
     flat = _Flat(request, keypoints, fit, intrinsics)
-    hand_names = flat.sure_hands()
-    interval = find_hand_contact(keypoints, track, mask, hand_names=hand_names)
+    interval = find_hand_contact(keypoints, track, mask, hand_names=who.hand_names)
     if interval.confidence < TOUCH_SCORE:
         interval = dataclasses.replace(interval, hand=None, start_frame=None, end_frame=None)
     scene = flat.scene_depth()
@@ -81,19 +83,20 @@ def lift(
     actor = ActorLifter(request, keypoints, fit, intrinsics, rollout.fps)
     side_px = track.side_px * float(np.mean(fit.scale_xy))
     body_motion, scene = lift_body(actor, interval, flat.path_of(track), side_px, scene, intrinsics)
-    hands = tuple(actor.track(name, body_motion) for name in hand_names)
-    hand = next((hand for hand in hands if hand.name == interval.hand), None)
+    parts = collect_parts(who, actor, body_motion, fit, intrinsics, body_model)
+    hand = next((hand for hand in parts.hands if hand.name == interval.hand), None)
     target = lift_target(poses, track, fit, scene, intrinsics, interval, hand)
-    body_names = (name for name in actor.names if name not in HAND_NAMES)
-    body = tuple(actor.track(name, body_motion) for name in body_names) if hands else ()
-    channels = judge_channels(keypoints, hands, track, interval, scene, intrinsics)
+    channels = judge_channels(keypoints, parts.hands, track, interval, scene, intrinsics)
     return InteractionMotion(
-        hands=hands,
-        body=tuple(point for point in body if (point.confidence > 0).any()),
+        hands=parts.hands,
+        body=parts.body,
         target=target.track,
         target_quaternions_xyzw=target.quaternions_xyzw,
         target_dof=target.dof,
-        contact=_contact(interval, hands, target.track),
+        contact=_contact(interval, parts.hands, target.track),
+        apertures_m=parts.apertures_m,
+        body_fit=parts.body_fit,
+        actor_kind=who.kind,
         scale_source=scene.source,
         confidence=channels.confidence,
         reasons=channels.reasons,
@@ -114,16 +117,6 @@ class _Flat:
         self._keypoints = keypoints
         self._fit = fit
         self._intrinsics = intrinsics
-
-    def sure_hands(self) -> tuple[str, ...]:
-        """Hands that are seen surely enough to be worth a track; none without an actor."""
-        if actor_confidence(self._keypoints) < MIN_ACTOR_CONFIDENCE:
-            return ()
-        return tuple(
-            name
-            for name in HAND_NAMES
-            if mean_confidence(self._keypoints, name) >= MIN_POINT_CONFIDENCE
-        )
 
     def path(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """One point's path in the caller's pixels, with its confidence."""
