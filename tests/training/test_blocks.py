@@ -1,0 +1,44 @@
+"""Which blocks look at a word: the range, and a run over tiny clips with real classes."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.tiny import make_pipeline
+from tests.training.test_finetune import write_clips
+from training.blocks import best_range, main
+
+
+@pytest.mark.parametrize(
+    ("errors", "span"),
+    [
+        ([0.9, 0.1, 0.1, 0.9, 0.9], (1, 2)),
+        ([0.1, 0.9, 0.9, 0.9, 0.2, 0.1], (4, 5)),
+        # A single good block is no range.
+        ([0.5, 0.5, 0.0, 0.6, 0.6, 0.1, 0.1, 0.1, 0.1, 0.6], (5, 8)),
+        ([0.3], (0, 0)),
+    ],
+)
+def test_best_range_is_the_least_mean_of_enough_blocks(errors, span):
+    assert best_range(np.array(errors)) == span
+
+
+def test_command_measures_every_block_both_ways(tmp_path, capsys):
+    make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
+    write_clips(tmp_path / "clips", num_clips=2)
+    words = [str(tmp_path / "base"), str(tmp_path / "clips"), "--adapter", "none"]
+    assert main([*words, "--word", "mug", "--json", "--plot", str(tmp_path / "b.png")]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert len(found["v2t"]) == len(found["t2v"]) == 3
+    assert all(0 < error < 1 for error in found["v2t"] + found["t2v"])
+    assert found["num_clips"] == 2
+    assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_word_that_no_caption_holds_is_refused(tmp_path, capsys):
+    make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
+    write_clips(tmp_path / "clips", num_clips=1)
+    words = [str(tmp_path / "base"), str(tmp_path / "clips"), "--adapter", "none"]
+    assert main([*words, "--word", "teapot"]) == 2
+    assert "teapot" in capsys.readouterr().err

@@ -1,0 +1,310 @@
+"""Which blocks look at the named object: `python -m training.blocks MODEL CLIPS`.
+
+For every block and both directions, the error between the map of a word's token and the target's
+mask, over clips with noise at several timesteps. The range of neighbouring blocks with the least
+error is where the attention loss belongs; so the paper found blocks 5 to 23 of CogVideoX-5B.
+
+Shapes: B batch (1), F latent frames, C channels, H x W latents, Q first-frame tokens.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tavid_core.adapter import load_adapter
+from tavid_core.adapter_manifest import AdapterManifest
+from tavid_core.attention import AttentionRecorder, install_processors, token_grid
+from tavid_core.errors import MissingExtraError, TavidError
+from tavid_core.mask import mask_to_grid
+from tavid_core.model_folder import find_adapter_folder, find_model_folder
+from tavid_core.pipeline import TargetAwarePipeline
+from tavid_core.prompt import build_prompt, find_slot_index, find_slot_indices
+from training.batches import rotary_embedding
+from training.clips import ClipRecord, read_frames, read_mask, read_records
+from training.device import half_precision, pick_device
+from training.mini import frames_to_tensor
+from training.pretrain import tokenize
+
+__all__ = ["BlockErrors", "best_range", "main", "measure_blocks"]
+
+DIRECTIONS = ("v2t", "t2v")
+DEFAULT_TIMESTEPS = (100, 300, 500, 700, 900)
+# The paper's range is 19 of 42 blocks.
+RANGE_SHARE = 0.4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BlockErrors:
+    """How far each block's map is from the mask.
+
+    Args:
+        errors: Root mean squared difference of map (brought to 0..1) and mask, float64
+            (2, blocks): by direction, "v2t" then "t2v".
+        spread: Standard error of the mean over clips, of the same shape.
+        num_clips: Clips that were looked at.
+    """
+
+    errors: NDArray[np.float64]
+    spread: NDArray[np.float64]
+    num_clips: int
+
+    def table(self) -> str:
+        """Write the errors for people.
+
+        Returns:
+            One line per block.
+        """
+        lines = ["block      v2t      t2v"]
+        lines += [f"{i:>5} {v:>8.4f} {t:>8.4f}" for i, (v, t) in enumerate(self.errors.T)]
+        return "\n".join(lines)
+
+
+def best_range(errors: NDArray[np.float64]) -> tuple[int, int]:
+    """Find the neighbouring blocks with the least mean error.
+
+    Args:
+        errors: Of one direction, (blocks,).
+
+    Returns:
+        First and last block of the best range of at least two fifths of the blocks.
+    """
+    shortest = max(1, round(RANGE_SHARE * len(errors)))
+    ranges = [
+        (first, last)
+        for first in range(len(errors))
+        for last in range(first + shortest - 1, len(errors))
+    ]
+    return min(ranges, key=lambda span: float(errors[span[0] : span[1] + 1].mean()))
+
+
+@torch.no_grad()
+def measure_blocks(
+    pipeline: TargetAwarePipeline,
+    manifest: AdapterManifest | None,
+    folder: Path,
+    records: Sequence[ClipRecord],
+    *,
+    word: str = "",
+    timesteps: Sequence[int] = DEFAULT_TIMESTEPS,
+) -> BlockErrors:
+    """Compare the maps of every block with the masks of clips.
+
+    Args:
+        pipeline: The model, with an adapter or without.
+        manifest: Of the adapter, or None.
+        folder: Clip folder.
+        records: Clips of it.
+        word: Whose token is looked at, as the captions write it; "" = the adapter's slot token.
+        timesteps: At which clips are noised.
+
+    Returns:
+        The errors.
+
+    Raises:
+        PromptError: If the word is not in a caption, or is more than one token.
+        ConfigError: If there is neither a word nor an adapter.
+    """
+    install_processors(pipeline.transformer)
+    probe = _Probe(pipeline, manifest, word, tuple(timesteps))
+    errors = np.array(
+        [
+            probe.errors(
+                index, read_frames(folder, record), read_mask(folder, record.mask_file), record
+            )
+            for index, record in enumerate(tqdm(records, "blocks", unit="clip"))
+        ]
+    )
+    spread = errors.std(axis=0) / np.sqrt(len(errors))
+    return BlockErrors(errors=errors.mean(axis=0), spread=spread, num_clips=len(errors))
+
+
+class _Probe:
+    """Runs noised clips through the transformer and reads all blocks' maps."""
+
+    def __init__(
+        self,
+        pipeline: TargetAwarePipeline,
+        manifest: AdapterManifest | None,
+        word: str,
+        timesteps: tuple[int, ...],
+    ) -> None:
+        self._pipeline, self._manifest, self._word = pipeline, manifest, word
+        self._timesteps = timesteps
+        self._device = pipeline.transformer.device
+
+    def errors(
+        self,
+        index: int,
+        frames: NDArray[np.uint8],
+        mask: NDArray[np.bool_],
+        record: ClipRecord,
+    ) -> NDArray[np.float64]:
+        """Errors of one clip, (2, blocks), averaged over timesteps."""
+        transformer = self._pipeline.transformer
+        latents_BFCHW, image_BFCHW = self._encode(frames)
+        grid_hw = token_grid(transformer, tuple(latents_BFCHW.shape[-2:]))
+        mask_Q = torch.from_numpy(mask_to_grid(mask, grid_hw)).flatten()
+        states_BLD, token = self._encode_text(record.text)
+        extra = self._mask_channel(latents_BFCHW, mask)
+        rotary = rotary_embedding(transformer, latents_BFCHW.shape[1])
+        generator = torch.Generator().manual_seed(index)
+        total = np.zeros((len(DIRECTIONS), len(transformer.transformer_blocks)))
+        for timestep in self._timesteps:
+            noise = torch.randn(latents_BFCHW.shape, generator=generator).to(self._device)
+            timestep_B = torch.tensor([timestep], device=self._device)
+            noisy = self._pipeline.scheduler.add_noise(latents_BFCHW, noise, timestep_B)
+            for row, direction in enumerate(DIRECTIONS):
+                recorder = AttentionRecorder(
+                    token_index=[token], grid_hw=grid_hw, direction=direction
+                )
+                with half_precision(self._device):
+                    transformer(
+                        hidden_states=torch.cat([noisy, image_BFCHW, *extra], dim=2),
+                        encoder_hidden_states=states_BLD,
+                        timestep=timestep_B,
+                        image_rotary_emb=rotary,
+                        attention_kwargs={"recorder": recorder},
+                        return_dict=False,
+                    )
+                for block, map_BQ in recorder.maps.items():
+                    total[row, block] += _error(map_BQ[0].cpu(), mask_Q)
+        return total / len(self._timesteps)
+
+    def _encode(self, frames: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
+        vae = self._pipeline.vae
+        video_BCTHW = frames_to_tensor(torch.from_numpy(frames[None])).to(self._device)
+        scale = vae.config.scaling_factor
+        with half_precision(self._device):
+            latents = vae.encode(video_BCTHW).latent_dist.mean.float() * scale
+            image = vae.encode(video_BCTHW[:, :, :1]).latent_dist.mean.float() * scale
+        latents_BFCHW = latents.permute(0, 2, 1, 3, 4)
+        image_BFCHW = torch.zeros_like(latents_BFCHW)
+        image_BFCHW[:, :1] = image.permute(0, 2, 1, 3, 4)
+        return latents_BFCHW, image_BFCHW
+
+    def _encode_text(self, caption: str) -> tuple[torch.Tensor, int]:
+        tokenizer = self._pipeline.tokenizer
+        length = self._pipeline.transformer.config.max_text_seq_length
+        config = None if self._manifest is None else self._manifest.prompt
+        text = caption if config is None else build_prompt(caption, config)
+        if self._word or config is None:
+            token = find_slot_index(tokenizer, text, self._word, length)
+        else:
+            token = find_slot_indices(tokenizer, caption, config, length)[0]
+        ids_BL = tokenize(tokenizer, [text], length).to(self._device)
+        return self._pipeline.text_encoder(ids_BL)[0], token
+
+    def _mask_channel(
+        self, latents_BFCHW: torch.Tensor, mask: NDArray[np.bool_]
+    ) -> list[torch.Tensor]:
+        num_slots = self._pipeline.num_mask_slots
+        if not num_slots:
+            return []
+        channels = torch.zeros_like(latents_BFCHW[:, :, :1]).repeat(1, 1, num_slots, 1, 1)
+        latent_hw = tuple(latents_BFCHW.shape[-2:])
+        channels[:, 0, 0] = torch.from_numpy(mask_to_grid(mask, latent_hw)).to(self._device)
+        return [channels]
+
+
+def _error(map_Q: torch.Tensor, mask_Q: torch.Tensor) -> float:
+    low, high = map_Q.min(), map_Q.max()
+    return float(((map_Q - low) / (high - low).clamp_min(1e-12) - mask_Q).square().mean().sqrt())
+
+
+def draw_errors(found: BlockErrors, path: Path) -> None:
+    """Plot the errors.
+
+    Args:
+        found: What to draw.
+        path: PNG to write.
+
+    Raises:
+        MissingExtraError: If matplotlib is missing.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            f"draw_errors must have matplotlib, got {error}. pip install 'tavid[viz]'"
+        ) from error
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    axes = figure.subplots()
+    blocks = np.arange(found.errors.shape[1])
+    names = ("video to text (V2T)", "text to video (T2V)")
+    for name, errors, spread in zip(names, found.errors, found.spread, strict=True):
+        axes.errorbar(blocks, errors, yerr=spread, marker="o", capsize=3, label=name)
+    first, last = best_range(found.errors[0])
+    axes.axvspan(first - 0.4, last + 0.4, alpha=0.15, label=f"best range, blocks {first} to {last}")
+    axes.set(xlabel="block", ylabel="RMS error of map and mask", xticks=blocks)
+    axes.legend()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.blocks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("model", help='"mini", or a diffusers folder')
+    add("clips", type=Path, help="clip folder with masks")
+    add("--adapter", default="default", help='a folder, "default" (of mini) or "none" [default]')
+    add("--word", default="", help="whose token; with an adapter its slot token if left out")
+    add("--num-clips", type=int, default=100, metavar="N", help="[100]")
+    add("--plot", type=Path, metavar="FILE", help="png to draw the errors into")
+    add("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
+    add("--json", action="store_true", help="one line of JSON instead of the table")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print the table and the best range.
+
+    Args:
+        arguments: Words after the command, or None for the process's own.
+
+    Returns:
+        The exit status: 0 done, 2 the input is unusable.
+    """
+    options = _make_parser().parse_args(arguments)
+    try:
+        device = pick_device(options.device)
+        adapter = find_adapter_folder(options.model, options.adapter)
+        pipeline = TargetAwarePipeline.from_pretrained(
+            find_model_folder(options.model), use_safetensors=True
+        ).to(device)
+        manifest = None if adapter is None else load_adapter(pipeline, adapter)
+        records = read_records(options.clips)[: options.num_clips]
+        found = measure_blocks(pipeline, manifest, options.clips, records, word=options.word)
+        if options.plot is not None:
+            draw_errors(found, options.plot)
+    except TavidError as error:
+        print(f"blocks: {error}", file=sys.stderr)
+        return 2
+    first, last = best_range(found.errors[0])
+    if options.json:
+        rows = {
+            name: row.round(5).tolist() for name, row in zip(DIRECTIONS, found.errors, strict=True)
+        }
+        print(json.dumps({**rows, "best_range": [first, last], "num_clips": found.num_clips}))
+        return 0
+    print(found.table())
+    blocks = ",".join(str(block) for block in range(first, last + 1))
+    print(f"least error, v2t: blocks {first} to {last}; --set attention_blocks={blocks}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
