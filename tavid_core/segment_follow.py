@@ -72,7 +72,7 @@ class TargetFollower:
         view = self._project(image)
         carried = self._carry(view)
         found = self._refine(image, carried) if carried.any() else None
-        is_outlined = found is not None and found.score >= MIN_EDGE_SHARE
+        is_outlined = found is not None and self._segmenter.edge_share(found.mask) >= MIN_EDGE_SHARE
         if not is_outlined or not self._is_target(image, found.mask):
             return None
         self._mask, self._view = found.mask, view

@@ -3,11 +3,15 @@
 From a click alone GrabCut does not know how large the target is. So regions of like colour are
 grown around the click with many thresholds, the one whose outline lies best on edges becomes the
 first guess, and GrabCut moves its outline to where the colours part.
+
+The score is the product of four shares: of the outline that lies on edges, of the contrast that a
+painted thing on a table has, of agreement with clicks a little beside, and of how much weaker the
+edges inside are. It falls where any of them does, so a low one asks for a look at the overlay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
 
 import cv2
 import numpy as np
@@ -16,6 +20,16 @@ from numpy.typing import ArrayLike, NDArray
 from tavid_core.errors import InputError, NotReadyError, check_shape
 from tavid_core.mask import check_mask_coverage
 from tavid_core.segment_prompt import Segmentation, TargetPrompt, check_segment_image
+from tavid_core.segment_regions import MIN_REGION_PX, Regions
+from tavid_core.segment_shapes import (
+    Mask,
+    Pixels,
+    connected_to,
+    dilate,
+    fill_holes,
+    resize_mask,
+    shrink,
+)
 
 __all__ = ["GrabCutSegmenter"]
 
@@ -23,18 +37,6 @@ METHOD = "grabcut"
 # Longest sides; a click costs about a tenth of a second on any camera.
 REGION_SIDE_PX = 240
 CUT_SIDE_PX = 640
-# CIELAB units, spread evenly by ratio.
-COLOR_THRESHOLDS = np.geomspace(3.0, 60.0, 20)
-# Shading changes lightness more than hue; a white cup on grey differs in lightness alone.
-LIGHTNESS_WEIGHTS = (1.0, 0.35)
-EDGE_QUANTILES = np.linspace(0.03, 0.97, 20)
-VISIBLE_EDGE_LAB = 4.0
-MIN_REGION_PX = 12
-MAX_REGION_SHARE = 0.35
-LARGE_REGION_SHARE = 0.12
-LARGE_REGION_RANGE = 0.25
-SIZE_POWER = 0.15
-FALLBACK_DISC_SHARE = 0.06
 # Lengths in sides of the first guess (square root of its area).
 CORE_DEPTH = 0.12
 REACH = 0.2
@@ -42,9 +44,8 @@ CARRIED_DEPTH = 0.3
 CONTEXT = 0.8
 MAX_HOLE_SHARE = 0.05
 NUM_ITERATIONS, NUM_BOX_ITERATIONS = 2, 5
-
-Mask = NDArray[np.bool_]
-Pixels = Sequence[tuple[int, int]]
+# The same hand would have clicked there as well; in sides of the first guess.
+PROBES = ((0.12, 0.08), (-0.08, -0.12))
 
 
 class GrabCutSegmenter:
@@ -63,8 +64,8 @@ class GrabCutSegmenter:
             InputError: If it is something else.
         """
         check_segment_image(image)
-        self._cut_image = _shrink(image, CUT_SIDE_PX)
-        self._regions = _Regions(_shrink(self._cut_image, REGION_SIDE_PX))
+        self._cut_image = shrink(image, CUT_SIDE_PX)
+        self._regions = Regions(shrink(self._cut_image, REGION_SIDE_PX))
         self._size_hw = image.shape[:2]
 
     def segment(
@@ -91,9 +92,11 @@ class GrabCutSegmenter:
         cut_hw = self._cut_image.shape[:2]
         inside = self._scale(prompt.pixels(True), cut_hw)
         outside = [at for at in self._scale(prompt.pixels(False), cut_hw) if at not in inside]
+        agreement = 1.0
         if prompt.box is None:
             guess = self._grow(prompt)
-            trimap = _trimap_of_guess(_resize(guess, cut_hw), inside)
+            agreement = self._agree(prompt, guess)
+            trimap = _trimap_of_guess(resize_mask(guess, cut_hw), inside)
         else:
             trimap = self._trimap_of_box(prompt.box)
         # A click is meant to the pixel; the pixels next to it are only likely.
@@ -115,7 +118,22 @@ class GrabCutSegmenter:
                 "points must lie on something that stands out from what is around it, got "
                 f"{int(kept.sum())} pixels that do. Click nearer to its middle, or give a box."
             )
-        return self._finish(kept)
+        return self._finish(kept, agreement)
+
+    def edge_share(self, mask: Mask) -> float:
+        """Tell which share of a mask's outline lies on visible edges.
+
+        Args:
+            mask: bool, of the image's size.
+
+        Returns:
+            0..1.
+
+        Raises:
+            NotReadyError: If no image was set.
+        """
+        self._known_size_hw()
+        return self._regions.edge_share(resize_mask(mask, self._regions.size_hw))
 
     def refine(self, mask: Mask) -> Segmentation:
         """Move the outline of a mask that is nearly right, as when a target has moved a little.
@@ -132,7 +150,7 @@ class GrabCutSegmenter:
         """
         check_shape("mask", mask.shape, self._known_size_hw(), "Draw it on this image.")
         check_mask_coverage(mask)
-        guess = _resize(mask, self._cut_image.shape[:2])
+        guess = resize_mask(mask, self._cut_image.shape[:2])
         trimap = _trimap_of_guess(guess, (), CARRIED_DEPTH, CARRIED_DEPTH)
         cut = _cut(self._cut_image, trimap, NUM_ITERATIONS)
         return self._finish(_keep_parts(cut, ()))
@@ -156,6 +174,22 @@ class GrabCutSegmenter:
             guess |= self._regions.grow(at, [away for away in outside if away != at])
         return guess
 
+    def _agree(self, prompt: TargetPrompt, guess: Mask) -> float:
+        """Compare a guess with those of clicks a little beside."""
+        height, width = self._regions.size_hw
+        side = float(np.sqrt(guess.sum()))
+        scale = self._known_size_hw()[1] / width
+        overlaps = []
+        for shares in PROBES:
+            points = prompt.points.copy()
+            points[prompt.labels] += scale * side * np.float32(shares)
+            probe = dataclasses.replace(prompt, points=points)
+            places = self._scale(probe.pixels(True), (height, width))
+            if all(x < width and y < height and guess[y, x] for x, y in places):
+                other = self._grow(probe)
+                overlaps.append((guess & other).sum() / max(int((guess | other).sum()), 1))
+        return float(np.mean(overlaps)) if overlaps else 1.0
+
     def _trimap_of_box(self, box: NDArray[np.float32]) -> NDArray[np.uint8]:
         cut_height, cut_width = self._cut_image.shape[:2]
         height, width = self._known_size_hw()
@@ -170,150 +204,18 @@ class GrabCutSegmenter:
             )
         return trimap
 
-    def _finish(self, cut: Mask) -> Segmentation:
-        mask = _resize(cut, self._known_size_hw())
+    def _finish(self, cut: Mask, agreement: float = 1.0) -> Segmentation:
+        mask = resize_mask(cut, self._known_size_hw())
         if not mask.any() or mask.all():
             raise InputError(
                 "target must stand out from what is around it, got nothing or everything. "
                 "Click on its middle, add clicks beside it, or draw a box."
             )
-        score = self._regions.edge_share(_resize(mask, self._regions.size_hw))
+        small = resize_mask(mask, self._regions.size_hw)
+        regions = self._regions
+        score = agreement * regions.edge_share(small) * regions.contrast(small)
+        score *= regions.purity(small)
         return Segmentation(mask=mask, score=score, method=METHOD)
-
-
-class _Regions:
-    """Regions of like colour around a click."""
-
-    def __init__(self, image: NDArray[np.uint8]) -> None:
-        self.size_hw: tuple[int, int] = image.shape[:2]
-        lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-        self._lab = cv2.GaussianBlur(lab, (0, 0), 0.6)
-        slopes = [cv2.Sobel(self._lab, -1, *axes, ksize=3) / 8 for axes in ((1, 0), (0, 1))]
-        self._edges = np.sqrt(sum((slope**2).sum(axis=2) for slope in slopes))
-        # An outline may pass beside its edge by a pixel.
-        self._edges_near = cv2.dilate(self._edges, _SQUARE)
-
-    def grow(self, at: tuple[int, int], away: Pixels) -> Mask:
-        """Find the region around a pixel whose outline lies best on edges.
-
-        Args:
-            at: Column and row.
-            away: Pixels that it must not hold.
-
-        Returns:
-            The region, or a disc where nothing stands out.
-        """
-        best, best_worth = None, 0.0
-        seen: set[int] = set()
-        for level in self._levels(at):
-            region = self._close(level, at)
-            num_pixels = int(region.sum())
-            if num_pixels in seen or any(region[y, x] for x, y in away):
-                continue
-            seen.add(num_pixels)
-            worth = self._worth(region)
-            if worth > best_worth:
-                best, best_worth = region, worth
-        if best is not None:
-            return best
-        disc = np.zeros(self.size_hw, dtype=np.uint8)
-        cv2.circle(disc, at, max(2, round(FALLBACK_DISC_SHARE * max(self.size_hw))), 1, -1)
-        return disc > 0
-
-    def _levels(self, at: tuple[int, int]) -> Iterator[Mask]:
-        """Yield what is connected to a pixel, at rising thresholds of colour or of edges."""
-        x, y = at
-        seed = np.median(
-            self._lab[max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].reshape(-1, 3), axis=0
-        )
-        maps = [(self._edges, np.quantile(self._edges, EDGE_QUANTILES), 1)]
-        for weight in LIGHTNESS_WEIGHTS:
-            offset = (self._lab - seed) * np.array([weight, 1.0, 1.0], dtype=np.float32)
-            maps.append((np.sqrt((offset**2).sum(axis=2)), COLOR_THRESHOLDS, 0))
-        max_pixels = MAX_REGION_SHARE * self._edges.size
-        for values, thresholds, margin in maps:
-            for threshold in thresholds:
-                level = _connected(values < threshold, [at])
-                num_pixels = int(level.sum())
-                if num_pixels > max_pixels:
-                    break
-                if num_pixels >= MIN_REGION_PX:
-                    # What has no edges ends before the edge.
-                    yield _dilate(level, margin)
-
-    @staticmethod
-    def _close(level: Mask, at: tuple[int, int]) -> Mask:
-        region = _fill_holes(level)
-        opened = cv2.morphologyEx(region.astype(np.uint8), cv2.MORPH_OPEN, _SQUARE) > 0
-        return _connected(opened, [at]) if opened[at[1], at[0]] else region
-
-    def _worth(self, region: Mask) -> float:
-        outline = _outline(region)
-        on_border = sum(int(side.sum()) for side in (region[0], region[-1]))
-        on_border += sum(int(side.sum()) for side in (region[:, 0], region[:, -1]))
-        hull = cv2.convexHull(np.argwhere(region)[:, ::-1].astype(np.int32))
-        num_pixels = int(region.sum())
-        solidity = min(1.0, num_pixels / max(cv2.contourArea(hull), 1.0))
-        excess = num_pixels / region.size - LARGE_REGION_SHARE
-        size = num_pixels**SIZE_POWER * (1.0 - np.clip(excess / LARGE_REGION_RANGE, 0.0, 1.0))
-        inner_share = 1.0 - min(1.0, on_border / max(int(outline.sum()), 1))
-        return float(self._edges_near[outline].mean() * size * inner_share * solidity)
-
-    def edge_share(self, mask: Mask) -> float:
-        """Tell which share of a mask's outline lies on visible edges."""
-        outline = _outline(mask)
-        if not outline.any():
-            return 0.0
-        return float((self._edges_near[outline] > VISIBLE_EDGE_LAB).mean())
-
-
-_SQUARE = np.ones((3, 3), dtype=np.uint8)
-
-
-def _shrink(image: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    scale = side_px / max(height, width)
-    if scale >= 1.0:
-        return np.ascontiguousarray(image)
-    size_wh = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA)
-
-
-def _resize(mask: Mask, size_hw: tuple[int, int]) -> Mask:
-    if mask.shape == tuple(size_hw):
-        return mask
-    is_growing = size_hw[0] > mask.shape[0]
-    interpolation = cv2.INTER_LINEAR if is_growing else cv2.INTER_AREA
-    return cv2.resize(mask.astype(np.float32), size_hw[::-1], interpolation=interpolation) > 0.5
-
-
-def _dilate(mask: Mask, radius: int) -> Mask:
-    if radius < 1:
-        return mask
-    side = 2 * radius + 1
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
-    return cv2.dilate(mask.astype(np.uint8), disc) > 0
-
-
-def _outline(mask: Mask) -> Mask:
-    # With a margin, so that what touches the border has an outline there.
-    padded = np.pad(mask.astype(np.uint8), 1)
-    return (cv2.dilate(padded, _SQUARE) != cv2.erode(padded, _SQUARE))[1:-1, 1:-1]
-
-
-def _connected(mask: Mask, pixels: Pixels) -> Mask:
-    _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=4)
-    wanted = {int(parts[y, x]) for x, y in pixels} - {0}
-    return np.isin(parts, list(wanted))
-
-
-def _fill_holes(mask: Mask, max_hole_px: float = np.inf) -> Mask:
-    _, parts, stats, _ = cv2.connectedComponentsWithStats(
-        np.pad(~mask, 1, constant_values=True).astype(np.uint8), connectivity=8
-    )
-    is_hole = stats[:, cv2.CC_STAT_AREA] <= max_hole_px
-    is_hole[[0, parts[0, 0]]] = False
-    return mask | is_hole[parts[1:-1, 1:-1]]
 
 
 def _trimap_of_guess(
@@ -324,9 +226,9 @@ def _trimap_of_guess(
     for x, y in clicks:
         guess[y, x] = True
     side = float(np.sqrt(guess.sum()))
-    core = ~_dilate(~guess, max(1, round(depth * side)))
+    core = ~dilate(~guess, max(1, round(depth * side)))
     trimap = np.full(guess.shape, cv2.GC_BGD, dtype=np.uint8)
-    trimap[_dilate(guess, max(2, round(reach * side)))] = cv2.GC_PR_BGD
+    trimap[dilate(guess, max(2, round(reach * side)))] = cv2.GC_PR_BGD
     trimap[guess] = cv2.GC_PR_FGD
     trimap[core] = cv2.GC_FGD
     return trimap
@@ -358,7 +260,7 @@ def _cut(image: NDArray[np.uint8], trimap: NDArray[np.uint8], num_iterations: in
 def _keep_parts(cut: Mask, clicks: Pixels) -> Mask:
     """Keep what is connected to the clicks, else the largest part; fill small holes."""
     if clicks:
-        kept = _connected(cut, clicks)
+        kept = connected_to(cut, clicks)
     else:
         count, parts, stats, _ = cv2.connectedComponentsWithStats(
             cut.astype(np.uint8), connectivity=4
@@ -366,4 +268,4 @@ def _keep_parts(cut: Mask, clicks: Pixels) -> Mask:
         if count < 2:
             return cut
         kept = parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    return _fill_holes(kept, MAX_HOLE_SHARE * float(kept.sum()))
+    return fill_holes(kept, MAX_HOLE_SHARE * float(kept.sum()))

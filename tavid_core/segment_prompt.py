@@ -22,8 +22,9 @@ class Segmentation:
 
     Args:
         mask: The target, bool (H, W), neither empty nor all marked.
-        score: 0..1. Of "sam" its own estimate of the overlap with the truth, of "grabcut" the
-            share of the outline that lies on visible edges; the two do not compare.
+        score: 0..1. Of "sam" its own estimate of the overlap with the truth; of "grabcut" how
+            clearly the target stands out and how little the click's place matters. The two do not
+            compare.
         method: "sam" or "grabcut"; for a label with the detector before it, "owlvit+grabcut".
         note: What else is worth telling, or "".
     """

@@ -4,6 +4,7 @@ import re
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -261,3 +262,27 @@ def test_settings_choose_the_segmenter(monkeypatch):
     for method in ("auto", "sam"):
         with pytest.raises(MissingExtraError, match=r"pip install 'tavid\[sam\]'"):
             make_segmenter(method, checkpoint="sam.pth")
+
+
+def draw_cup(color):
+    """A cup on a white table, before a grey drawer."""
+    image = np.full((240, 320, 3), (222, 220, 218), dtype=np.uint8)
+    cv2.rectangle(image, (90, 30), (230, 120), (188, 182, 172), -1)
+    cup = np.zeros((240, 320), np.uint8)
+    cv2.ellipse(cup, (160, 120), (45, 60), 0, 0, 360, 1, -1)
+    image[cup > 0] = color
+    rng = np.random.default_rng(0)
+    noisy = cv2.GaussianBlur(image, (0, 0), 1.0) + rng.normal(0, 2.0, image.shape)
+    return noisy.clip(0, 255).astype(np.uint8), cup > 0
+
+
+def test_the_score_is_low_where_two_things_were_taken_for_one():
+    image, cup = draw_cup((30, 90, 200))
+    found = segmenter_of(image).segment([(160, 130)])
+    assert overlap(found.mask, cup) > 0.9
+    assert found.score > 0.7
+    # All of the outline lies on clear edges, but half of what is marked is drawer.
+    image, cup = draw_cup((198, 191, 180))
+    found = segmenter_of(image).segment([(160, 130)])
+    assert overlap(found.mask, cup) < 0.7
+    assert found.score < 0.5
