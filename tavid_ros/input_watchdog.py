@@ -97,6 +97,7 @@ class InputWatchdog:
         self._lock = threading.Lock()
         self._since_sec: dict[tuple[str, str], float] = {}
         self._told_sec: dict[tuple[str, str], float] = {}
+        self._refused: dict[str, tuple[int, float]] = {}
         self._problems: tuple[InputProblem, ...] = ()
 
     @property
@@ -196,13 +197,13 @@ class InputWatchdog:
         silent_sec = self._clock_sec() - self._start_sec if age_sec is None else age_sec
         if silent_sec < _SILENT_SEC:
             return None
-        num_malformed = self._num_malformed.get(watched.name, 0)
-        if age_sec is None and num_malformed:
+        if self._is_refusing(watched.name):
             return InputProblem(
                 watched.name,
                 "malformed",
-                f"{watched.topic} must bring sound messages, got only {num_malformed} malformed "
-                f"from {_name_node(publishers[0])}. The warnings above say what is wrong.",
+                f"{watched.topic} must bring sound messages, got only malformed ones for "
+                f"{silent_sec:.0f} s from {_name_node(publishers[0])}. The warnings above say what "
+                "is wrong.",
             )
         return InputProblem(
             watched.name,
@@ -212,6 +213,14 @@ class InputWatchdog:
             "messages need the shipped DDS profile (config/fastdds_profile.xml).",
             is_error=age_sec is not None and silent_sec >= _LOST_SEC,
         )
+
+    def _is_refusing(self, name: str) -> bool:
+        """Tell whether malformed messages have come of late."""
+        now_sec, count = self._clock_sec(), self._num_malformed.get(name, 0)
+        known, since_sec = self._refused.get(name, (0, -_REPEAT_SEC))
+        if count != known:
+            self._refused[name] = known, since_sec = count, now_sec
+        return now_sec - since_sec < _SILENT_SEC
 
     def _check_gap(self, name: str, ages_sec: dict[str, float]) -> InputProblem | None:
         parameters = self._read_parameters()

@@ -140,7 +140,10 @@ def test_stream_of_malformed_messages_is_not_called_silent(watch):
     malformed["image"] = 12
     problem = pass_time(6)["image"]
     assert problem.kind == "malformed"
-    assert "must bring sound messages, got only 12 malformed from" in problem.text
+    assert "must bring sound messages, got only malformed ones for 6 s from" in problem.text
+    assert pass_time(6)["image"].kind == "silent"
+    malformed["image"] += 1
+    assert pass_time(1)["image"].kind == "malformed"
 
 
 def test_silence_is_told_then_an_error_then_over(graph, watch):
