@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from tavid_core.lifting.contact import touched_instance
+from tavid_core.lifting.instances import touched_instance
 from tavid_core.lifting.keypoints import KeypointDetector
 from training.clips import read_frames, read_records, read_truth
 

@@ -15,6 +15,8 @@ from tavid_core.lifting.contact import ContactInterval
 from tavid_core.lifting.depth import SceneDepth
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.target import TargetTrack
+from tavid_core.lifting.target_lift import TargetMotion
+from tavid_core.lifting.video_checks import VideoFaults
 from tavid_core.types import CameraIntrinsics, PointTrack
 
 __all__ = ["LOW_CONFIDENCE", "Channels", "judge_channels"]
@@ -23,6 +25,8 @@ __all__ = ["LOW_CONFIDENCE", "Channels", "judge_channels"]
 LOW_CONFIDENCE = 0.5
 # Target and surroundings closer in colour than this (CIELAB) are hard to tell apart for anyone.
 CLEAR_CONTRAST_LAB = 20.0
+# What is measured in the video, not in its first frame alone.
+MEASURED_CHANNELS = ("hands", "target", "rotation", "contact")
 # Between two frames a hand does not cross this share of the picture.
 MAX_STEP_SHARE = 0.25
 
@@ -32,7 +36,7 @@ class Channels:
     """Confidence per channel and reasons for the low ones.
 
     Args:
-        confidence: "actor", "hands", "target", "contact", "scale", each 0..1.
+        confidence: "actor", "hands", "target", "rotation", "contact", "scale", each 0..1.
         reasons: For every channel below `LOW_CONFIDENCE`, one sentence.
     """
 
@@ -47,6 +51,9 @@ def judge_channels(
     interval: ContactInterval,
     scene: SceneDepth,
     intrinsics: CameraIntrinsics,
+    *,
+    target: TargetMotion,
+    faults: VideoFaults,
 ) -> Channels:
     """Judge a lifted motion.
 
@@ -57,6 +64,8 @@ def judge_channels(
         interval: The contact found in the picture.
         scene: Where metres come from.
         intrinsics: Of the caller's image.
+        target: The lifted target.
+        faults: Of the video; they lower all that is measured in it.
 
     Returns:
         One confidence per channel, with a reason where it is low.
@@ -64,7 +73,8 @@ def judge_channels(
     judged = {
         "actor": _judge_actor(keypoints),
         "hands": _judge_hands(hands, intrinsics),
-        "target": _judge_target(track),
+        "target": _judge_target(track, target),
+        "rotation": (target.rotation_confidence, target.rotation_reason),
         "contact": (interval.confidence, interval.reason or "hand and target do not go together"),
         "scale": (scene.confidence, scene.reason),
     }
@@ -72,6 +82,9 @@ def judge_channels(
         judged["contact"] = (0.0, "without a hand there is no contact")
     elif interval.start_frame is None:
         judged["contact"] = (0.0, interval.reason or "no hand touches the target")
+    if faults.reason:
+        for name in MEASURED_CHANNELS:
+            judged[name] = (faults.factor * judged[name][0], faults.reason)
     confidence = {name: float(np.clip(value, 0, 1)) for name, (value, _) in judged.items()}
     reasons = {
         name: reason for name, (_, reason) in judged.items() if confidence[name] < LOW_CONFIDENCE
@@ -99,15 +112,20 @@ def _judge_hands(hands: tuple[PointTrack, ...], intrinsics: CameraIntrinsics) ->
     return value, "the hands are hidden or unsure in many frames, or their depth is not measured"
 
 
-def _judge_target(track: TargetTrack) -> tuple[float, str]:
+def _judge_target(track: TargetTrack, target: TargetMotion) -> tuple[float, str]:
     clearness = min(1.0, track.contrast_lab / CLEAR_CONTRAST_LAB)
-    value = float(track.confidence.mean()) * clearness
-    num_lost = int((track.confidence < MIN_POINT_CONFIDENCE).sum())
+    # A pose that is recognised by its print needs no contrast with what is around it.
+    clearness = 1.0 if target.dof == 6 else clearness
+    sureness = target.track.confidence
+    value = float(sureness.mean()) * clearness
+    num_lost = int((sureness < MIN_POINT_CONFIDENCE).sum())
+    if track.left_frame is not None:
+        return value, f"the target leaves the picture at frame {track.left_frame}"
     if clearness < LOW_CONFIDENCE:
         return value, "the target looks like what is around it"
     if num_lost:
         return (
             value,
-            f"the target is hidden or lost in {num_lost} of {len(track.confidence)} frames",
+            f"the target is hidden or lost in {num_lost} of {len(sureness)} frames",
         )
     return value, "the target changes its look"

@@ -16,16 +16,14 @@ from numpy.typing import NDArray
 from tavid_core.errors import check_shape
 from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
 from tavid_core.lifting.onset import arrival_frame
-from tavid_core.lifting.target import TargetTrack, track_target
+from tavid_core.lifting.target import TargetTrack
 
 __all__ = [
     "TOUCH_SCORE",
     "ContactInterval",
-    "InstanceTouch",
     "find_contact",
     "find_hand_contact",
-    "rank_instances",
-    "touched_instance",
+    "find_hand_contacts",
 ]
 
 MIN_HAND_CONFIDENCE = 0.3
@@ -71,23 +69,6 @@ class ContactInterval:
         return self.start_frame is not None
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class InstanceTouch:
-    """How much speaks for one of several objects being the touched one.
-
-    Args:
-        index: Of the object's mask.
-        score: 0..1.
-        contact: The best hand's contact with it.
-        track: Where the object went.
-    """
-
-    index: int
-    score: float
-    contact: ContactInterval
-    track: TargetTrack
-
-
 def find_contact(
     hand_pixels: NDArray[np.float32],
     hand_confidence: NDArray[np.float32],
@@ -96,6 +77,7 @@ def find_contact(
     *,
     hand: str = "hand",
     reach_px: float | None = None,
+    onset_frame: int | None = None,
 ) -> ContactInterval:
     """Find when one hand touches one object.
 
@@ -111,6 +93,8 @@ def find_contact(
         hand: Name to put into the result.
         reach_px: How far the hand's middle may be from the object's rim, rollout pixels; None
             takes it from the object's size.
+        onset_frame: First frame in which the object moves where that is known better than from
+            the track, or None.
 
     Returns:
         The contact; without one, `is_contact` is false and `reason` says why.
@@ -135,10 +119,12 @@ def find_contact(
         if moving is not None:
             start, end = moving
             first = next((run[0] for run in runs if run[0] <= onset + 1 and run[1] >= onset), start)
+            # What moves is held: the contact is older than the first motion.
+            latest = onset if onset_frame is None else min(onset, max(onset_frame - 1, 0))
             arrival = arrival_frame(
-                hand_pixels, is_seen, first, onset, min_speed_px=STILL_SIDES * track.side_px
+                hand_pixels, is_seen, first, latest, min_speed_px=STILL_SIDES * track.side_px
             )
-            start = start if arrival is None else arrival
+            start = min(start, latest) if arrival is None else arrival
             confidence = _motion_confidence(hand_pixels, hand_confidence, track, onset, end)
             return _interval(hand, start, end, confidence, moves_target=True)
     if not runs:
@@ -187,69 +173,38 @@ def find_hand_contact(
     Returns:
         The contact of the surer hand.
     """
-    reach = _reach_px(keypoints, track.side_px)
-    contacts = [
-        find_contact(*keypoints.track(name), track, mask, hand=name, reach_px=reach)
-        for name in hand_names
-    ]
+    contacts = find_hand_contacts(keypoints, track, mask, hand_names=hand_names)
     return max(contacts, key=lambda contact: contact.confidence, default=ContactInterval())
 
 
-def rank_instances(
-    frames: NDArray[np.uint8], keypoints: Keypoints, masks: Sequence[NDArray[np.bool_]]
-) -> list[InstanceTouch]:
-    """Score how much speaks for each of several objects being touched.
+def find_hand_contacts(
+    keypoints: Keypoints,
+    track: TargetTrack,
+    mask: NDArray[np.bool_],
+    *,
+    hand_names: Sequence[str] = HAND_NAMES,
+    onset_frame: int | None = None,
+) -> tuple[ContactInterval, ...]:
+    """Find what each hand has to do with an object.
 
     Args:
-        frames: RGB, uint8 (T, h, w, 3).
-        keypoints: Of the actor in these frames.
-        masks: One per object in frame 0, bool (h, w) each.
+        keypoints: Of the actor, rollout pixels.
+        track: Where the object is in every frame.
+        mask: The object in frame 0, bool (h, w), rollout pixels.
+        hand_names: The hands to consider.
+        onset_frame: First frame in which the object moves where that is known better than from
+            the track, or None.
 
     Returns:
-        One entry per mask, best first.
+        One entry per hand, in the order of the names; those without a contact say why.
     """
-    touches = []
-    for index, mask in enumerate(masks):
-        track = track_target(frames, mask)
-        contact = find_hand_contact(keypoints, track, mask)
-        score = _touch_score(contact, track, keypoints)
-        touches.append(InstanceTouch(index=index, score=score, contact=contact, track=track))
-    return sorted(touches, key=lambda touch: -touch.score)
-
-
-def touched_instance(
-    frames: NDArray[np.uint8], keypoints: Keypoints, masks: Sequence[NDArray[np.bool_]]
-) -> int | None:
-    """Say which of several objects a hand touches.
-
-    Args:
-        frames: RGB, uint8 (T, h, w, 3).
-        keypoints: Of the actor in these frames.
-        masks: One per object in frame 0, bool (h, w) each.
-
-    Returns:
-        Index of the mask, or None when no object is touched.
-    """
-    ranked = rank_instances(frames, keypoints, masks)
-    return ranked[0].index if ranked and ranked[0].score >= TOUCH_SCORE else None
-
-
-def _touch_score(contact: ContactInterval, track: TargetTrack, keypoints: Keypoints) -> float:
-    """Weigh motion with a hand over an emptied rest place over mere nearness."""
-    if contact.moves_target:
-        return 0.6 + 0.4 * contact.confidence
-    # The object is gone, but nowhere found: it may be inside the hand.
-    late = slice(-max(2, len(track.confidence) // 6), None)
-    has_gone = float(np.median(track.rest_emptiness[late] - track.rest_likeness[late])) > 0.3
-    if contact.is_contact and has_gone:
-        return 0.55
-    if contact.is_contact:
-        return contact.confidence
-    hands_unseen = all(
-        (keypoints.track(name)[1] < MIN_HAND_CONFIDENCE).all() for name in HAND_NAMES
+    reach = _reach_px(keypoints, track.side_px)
+    return tuple(
+        find_contact(
+            *keypoints.track(name), track, mask, hand=name, reach_px=reach, onset_frame=onset_frame
+        )
+        for name in hand_names
     )
-    # Without any hand in sight the object's own motion is all there is.
-    return 0.5 * float(track.confidence[late].mean()) * (hands_unseen and bool(track.has_moved[-1]))
 
 
 def _reach_px(keypoints: Keypoints, side_px: float) -> float:

@@ -108,6 +108,18 @@ class Keypoints:
             return None
         return self.relative_m[:, [self.names.index(name) for name in names]].astype(np.float64)
 
+    def without(self, is_lost: NDArray[np.bool_]) -> Keypoints:
+        """Declare frames unseen.
+
+        Args:
+            is_lost: bool (T,).
+
+        Returns:
+            The keypoints, with confidence 0 in these frames.
+        """
+        confidence = np.where(is_lost[:, None], 0, self.confidence).astype(np.float32)
+        return dataclasses.replace(self, confidence=confidence)
+
     def track(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Give one point over all frames.
 

@@ -7,10 +7,7 @@ is at the target when it touches. Each channel says how far to trust it.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
-from numpy.typing import NDArray
 
 from tavid_core.camera import intrinsics_from_field_of_view
 from tavid_core.errors import check_shape
@@ -20,17 +17,16 @@ from tavid_core.lifting.actor_parts import collect_parts, find_actor
 from tavid_core.lifting.body import clean_path, shoulder_width_px
 from tavid_core.lifting.body_model import BodyModel
 from tavid_core.lifting.channels import judge_channels
-from tavid_core.lifting.contact import TOUCH_SCORE, ContactInterval, find_hand_contact
-from tavid_core.lifting.depth import SceneDepth, measure_scene
+from tavid_core.lifting.contacts import find_touches, lift_contacts
+from tavid_core.lifting.depth import measure_scene
 from tavid_core.lifting.keypoints import Keypoints
-from tavid_core.lifting.target import TargetTrack, track_target
+from tavid_core.lifting.segments import find_segments
+from tavid_core.lifting.target import track_target
 from tavid_core.lifting.target_lift import lift_target, measure_poses
+from tavid_core.lifting.video_checks import check_video
 from tavid_core.types import (
-    CameraIntrinsics,
-    Contact,
     InteractionMotion,
     PlanRequest,
-    PointTrack,
     Rollout,
 )
 
@@ -68,87 +64,74 @@ def lift(
         (num_frames, len(keypoints.names)),
         "Detect them in this rollout's frames.",
     )
-    height, width = request.image.shape[:2]
-    intrinsics = request.intrinsics or intrinsics_from_field_of_view(width, height)
-    mask = fit.fit_mask(request.target_mask)
-    track = track_target(rollout.frames, mask)
-    who = find_actor(rollout.frames, request, keypoints, fit, track)
-    keypoints = who.keypoints
-    flat = _Flat(request, keypoints, fit, intrinsics)
-    interval = find_hand_contact(keypoints, track, mask, hand_names=who.hand_names)
-    if interval.confidence < TOUCH_SCORE:
-        interval = dataclasses.replace(interval, hand=None, start_frame=None, end_frame=None)
-    scene = flat.scene_depth()
-    poses = measure_poses(rollout, request, fit, track, scene, intrinsics)
-    actor = ActorLifter(request, keypoints, fit, intrinsics, rollout.fps)
+    seen = _Seen(rollout, request, keypoints, fit)
+    interval, track, camera = seen.touches.main, seen.track, seen.intrinsics
+    actor = ActorLifter(request, seen.who.keypoints, fit, camera, rollout.fps)
     side_px = track.side_px * float(np.mean(fit.scale_xy))
-    body_motion, scene = lift_body(actor, interval, flat.path_of(track), side_px, scene, intrinsics)
-    parts = collect_parts(who, actor, body_motion, fit, intrinsics, body_model)
+    path = fit.pixels_to_caller(track.pixels)
+    body_motion, scene = lift_body(actor, interval, path, side_px, seen.scene, camera)
+    parts = collect_parts(seen.who, actor, body_motion, fit, camera, body_model)
     hand = next((hand for hand in parts.hands if hand.name == interval.hand), None)
-    target = lift_target(poses, track, fit, scene, intrinsics, interval, hand)
-    channels = judge_channels(keypoints, parts.hands, track, interval, scene, intrinsics)
+    target = lift_target(seen.poses, track, fit, scene, camera, interval, hand)
+    quaternions_xyzw = target.quaternions_xyzw
+    contact, contacts = lift_contacts(seen.touches, parts.hands, target.track, quaternions_xyzw)
+    channels = judge_channels(
+        seen.who.keypoints,
+        parts.hands,
+        track,
+        interval,
+        scene,
+        camera,
+        target=target,
+        faults=seen.faults,
+    )
     return InteractionMotion(
         hands=parts.hands,
         body=parts.body,
         target=target.track,
-        target_quaternions_xyzw=target.quaternions_xyzw,
+        target_quaternions_xyzw=quaternions_xyzw,
         target_dof=target.dof,
-        contact=_contact(interval, parts.hands, target.track),
+        contact=contact,
+        contacts=contacts,
+        segments=find_segments(contacts, target.track.positions_camera_m),
         apertures_m=parts.apertures_m,
         body_fit=parts.body_fit,
-        actor_kind=who.kind,
+        actor_kind=seen.who.kind,
         scale_source=scene.source,
         confidence=channels.confidence,
         reasons=channels.reasons,
     )
 
 
-class _Flat:
-    """What the picture says, before any depth: paths in the caller's pixels."""
+class _Seen:
+    """What the pictures say, before the actor is put in metres."""
 
     def __init__(
-        self,
-        request: PlanRequest,
-        keypoints: Keypoints,
-        fit: FrameFit,
-        intrinsics: CameraIntrinsics,
+        self, rollout: Rollout, request: PlanRequest, keypoints: Keypoints, fit: FrameFit
     ) -> None:
-        self._request = request
-        self._keypoints = keypoints
+        height, width = request.image.shape[:2]
         self._fit = fit
-        self._intrinsics = intrinsics
+        self.intrinsics = request.intrinsics or intrinsics_from_field_of_view(width, height)
+        self.faults = check_video(rollout.frames)
+        mask = fit.fit_mask(request.target_mask)
+        self.track = track_target(rollout.frames, mask).without(self.faults.is_lost)
+        keypoints = keypoints.without(self.faults.is_lost)
+        self.who = find_actor(rollout.frames, request, keypoints, fit, self.track)
+        self.scene = measure_scene(request, self.intrinsics, self._shoulder_width_px())
+        self.poses = measure_poses(rollout, request, fit, self.track, self.scene, self.intrinsics)
+        self.touches = find_touches(
+            rollout.frames,
+            self.who.keypoints,
+            self.track,
+            mask,
+            hand_names=self.who.hand_names,
+            onset_frame=self.poses.onset_frame,
+        )
 
-    def path(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """One point's path in the caller's pixels, with its confidence."""
-        pixels, confidence = clean_path(*self._keypoints.track(name))
-        return self._fit.pixels_to_caller(pixels), confidence
-
-    def path_of(self, track: TargetTrack) -> NDArray[np.float32]:
-        """The target's path in the caller's pixels."""
-        return self._fit.pixels_to_caller(track.pixels)
-
-    def scene_depth(self) -> SceneDepth:
-        """Measure the target's depth, or assume it."""
-        (left, left_sure), (right, right_sure) = map(self.path, ("left_shoulder", "right_shoulder"))
-        width_px = shoulder_width_px(left, right, np.minimum(left_sure, right_sure))
-        return measure_scene(self._request, self._intrinsics, width_px)
-
-
-def _contact(
-    interval: ContactInterval, hands: tuple[PointTrack, ...], target: PointTrack
-) -> Contact:
-    if interval.start_frame is None:
-        return Contact(confidence=0.0)
-    hand = next(hand for hand in hands if hand.name == interval.hand)
-    point = hand.positions_camera_m[interval.start_frame]
-    # A hand that is hidden at the first touch is where the target is.
-    if not np.isfinite(point).all():
-        point = target.positions_camera_m[interval.start_frame]
-    return Contact(
-        hand=interval.hand,
-        start_frame=interval.start_frame,
-        end_frame=interval.end_frame,
-        point_camera_m=point.copy(),
-        touches_target=True,
-        confidence=float(interval.confidence),
-    )
+    def _shoulder_width_px(self) -> float:
+        """In the caller's pixels."""
+        (left, left_sure), (right, right_sure) = (
+            clean_path(*self.who.keypoints.track(f"{side}_shoulder")) for side in ("left", "right")
+        )
+        left, right = map(self._fit.pixels_to_caller, (left, right))
+        return shoulder_width_px(left, right, np.minimum(left_sure, right_sure))

@@ -45,6 +45,7 @@ class TargetTrack:
         rest_emptiness: How much the rest place looks like what is around it, float32 (T,), 0..1.
         side_px: Square root of the target's area in frame 0, rollout pixels.
         contrast_lab: Colour distance of the target from its surroundings, CIELAB.
+        left_frame: First frame in which more than half of it is outside the picture, or None.
     """
 
     pixels: NDArray[np.float32]
@@ -54,12 +55,30 @@ class TargetTrack:
     rest_emptiness: NDArray[np.float32]
     side_px: float
     contrast_lab: float
+    left_frame: int | None = None
 
     @property
     def onset_frame(self) -> int | None:
         """First frame in which the target is away from its rest place, or None."""
         frames = np.flatnonzero(self.has_moved)
         return int(frames[0]) if len(frames) else None
+
+    def without(self, is_lost: NDArray[np.bool_]) -> TargetTrack:
+        """Declare frames lost.
+
+        Args:
+            is_lost: bool (T,).
+
+        Returns:
+            The track with confidence 0 there, and no motion.
+        """
+        if not is_lost.any():
+            return self
+        return dataclasses.replace(
+            self,
+            confidence=np.where(is_lost, 0.0, self.confidence).astype(np.float32),
+            has_moved=self.has_moved & ~is_lost,
+        )
 
     @property
     def displacement_px(self) -> NDArray[np.float32]:
@@ -95,9 +114,15 @@ def track_target(frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> TargetTr
     offsets = np.array(walker.offsets, dtype=np.float32)
     has_moved = _drop_short_runs(np.array(walker.has_moved), MIN_MOVED_FRAMES)
     offsets[~has_moved] = 0.0
+    pixels = working.to_rollout(walker.appearance.center + offsets)
+    left_frame = _left_frame(pixels, mask)
+    confidence = np.array(walker.confidence, dtype=np.float32)
+    if left_frame is not None:
+        confidence[left_frame:] = 0.0
     return TargetTrack(
-        pixels=working.to_rollout(walker.appearance.center + offsets),
-        confidence=np.array(walker.confidence, dtype=np.float32),
+        pixels=pixels,
+        confidence=confidence,
+        left_frame=left_frame,
         has_moved=has_moved,
         rest_likeness=np.array(walker.rest_likeness, dtype=np.float32),
         rest_emptiness=np.array(walker.rest_emptiness, dtype=np.float32),
@@ -178,6 +203,20 @@ class _Walker:
         score = likeness * (1 - NEWS_WEIGHT * (1 - news)) - STEP_PENALTY * distance**2
         index = int(score.argmax())
         return offsets[index].astype(np.float32), float(likeness[index]), float(score[index])
+
+
+def _left_frame(pixels: NDArray[np.float32], mask: NDArray[np.bool_]) -> int | None:
+    """First frame from which on most of the mask, moved along, is outside to the end."""
+    rows, columns = np.nonzero(mask)
+    height, width = mask.shape
+    is_out = np.zeros(len(pixels), dtype=bool)
+    for t, (x, y) in enumerate(pixels - pixels[0]):
+        is_inside = (
+            (columns + x >= 0) & (columns + x < width) & (rows + y >= 0) & (rows + y < height)
+        )
+        is_out[t] = is_inside.mean() < 0.5
+    kept = np.flatnonzero(~is_out)
+    return None if is_out.size == 0 or kept[-1] == len(pixels) - 1 else int(kept[-1]) + 1
 
 
 def _grid(reach: int, step: int) -> NDArray[np.int64]:

@@ -126,13 +126,13 @@ def lift_target(
         The motion; its frames keep the order of the rollout's.
     """
     if poses.is_known:
-        return _measured(poses, intrinsics)
+        return _measured(poses, intrinsics, is_lost=track.confidence == 0)
     depth_m, factor = _followed_depth(track, scene.target_m, interval, hand)
     pixels = fit.pixels_to_caller(track.pixels)
     lifted = PointTrack(
         name="target",
         pixels=pixels,
-        positions_camera_m=unproject(pixels, depth_m, intrinsics).astype(np.float32),
+        positions_camera_m=_without(unproject(pixels, depth_m, intrinsics), track.confidence == 0),
         confidence=(track.confidence * factor).astype(np.float32),
     )
     return TargetMotion(
@@ -144,15 +144,21 @@ def lift_target(
     )
 
 
-def _measured(poses: TargetPoses, intrinsics: CameraIntrinsics) -> TargetMotion:
+def _without(positions_m: NDArray[np.float64], is_lost: NDArray[np.bool_]) -> NDArray[np.float32]:
+    return np.where(is_lost[:, None], np.nan, positions_m).astype(np.float32)
+
+
+def _measured(
+    poses: TargetPoses, intrinsics: CameraIntrinsics, *, is_lost: NDArray[np.bool_]
+) -> TargetMotion:
     positions_m = _fill(poses.positions_m, poses.confidence)
     quaternions = _continuous(Rotation.from_matrix(poses.rotations).as_quat())
     # A frame without a pose of its own lies between its neighbours, which is a guess.
-    confidence = np.where(poses.confidence > 0, poses.confidence, 0.3)
+    confidence = np.where(poses.confidence > 0, poses.confidence, 0.3) * ~is_lost
     track = PointTrack(
         name="target",
         pixels=project(positions_m, intrinsics).astype(np.float32),
-        positions_camera_m=positions_m.astype(np.float32),
+        positions_camera_m=_without(positions_m, is_lost),
         confidence=np.clip(confidence, 0, 1).astype(np.float32),
     )
     worst = float(np.clip(np.quantile(confidence, 0.1), 0, 1))

@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 
 from tavid_core.errors import ShapeError
-from tavid_core.lifting.contact import (
-    find_contact,
-    find_hand_contact,
-    rank_instances,
-    touched_instance,
-)
+from tavid_core.lifting.contact import find_contact, find_hand_contact
+from tavid_core.lifting.instances import rank_instances, touched_instance
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.target import track_target
 from tests.drawn import CONTACT_FRAME, draw_reach

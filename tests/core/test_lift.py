@@ -12,6 +12,7 @@ from tavid_core.lifting.body import clean_path, travelled_share
 from tavid_core.lifting.depth import SURFACE_TO_CENTER_SIDES, center_depth, sample_depth
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.lift import lift
+from tavid_core.motion import CHANNELS
 from tavid_core.types import CameraIntrinsics, PlanRequest, Rollout
 from tests.drawn import CONTACT_FRAME, draw_reach
 
@@ -90,7 +91,7 @@ def test_contact_names_hand_frames_and_place():
 
 def test_every_channel_has_a_confidence_and_low_ones_a_reason():
     motion = lift_drawn()
-    assert set(motion.confidence) == {"actor", "hands", "target", "contact", "scale"}
+    assert set(motion.confidence) == set(CHANNELS)
     for name, value in motion.confidence.items():
         assert 0 <= value <= 1
         assert (name in motion.reasons) == (value < 0.5)
