@@ -34,7 +34,7 @@ from tavid_core.segment_shapes import (
 __all__ = ["GrabCutSegmenter"]
 
 METHOD = "grabcut"
-# Longest sides; a click costs about a tenth of a second on any camera.
+# Longest sides; a click costs about a third of a second of one core, whatever the camera.
 REGION_SIDE_PX = 240
 CUT_SIDE_PX = 640
 # Lengths in sides of the first guess (square root of its area).
