@@ -52,6 +52,19 @@ def add_planner_options(parser: argparse.ArgumentParser) -> None:
     add("--device", default="cpu", metavar="NAME", help="cpu, cuda, cuda:1, ... [cpu]")
     add("--dtype", default="float32", help="float32, bfloat16 or float16 [float32]")
     add("--offload", default="none", help="none, model or sequential: less GPU memory [none]")
+    add(
+        "--keypoints",
+        default="mini",
+        metavar="NAME",
+        help="who finds the actor: mini, mediapipe (real people), or a .json or .npz file [mini]",
+    )
+    add(
+        "--body-fit",
+        default="none",
+        choices=("none", "joints"),
+        help="joints: fit a body with the joints of SMPL-X to the actor [none]",
+    )
+    add("--body-model", metavar="FILE", help="SMPLX_NEUTRAL.npz of yours [the stand-in]")
     add("--vae-tiling", action="store_true", help="decode in tiles: less memory, a little slower")
 
 
@@ -70,8 +83,12 @@ def load_planner(options: argparse.Namespace) -> CommandPlanner:
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
+    from tavid_core.lifting.sources import load_detector, load_lifter
     from tavid_core.planner import InteractionPlanner
 
+    # Before the model, which may take minutes.
+    detector = load_detector(options.keypoints)
+    lifter = load_lifter(options.body_fit, options.body_model)
     # One bar is enough: the command's own.
     diffusers_logging.disable_progress_bar()
     transformers_logging.disable_progress_bar()
@@ -82,4 +99,6 @@ def load_planner(options: argparse.Namespace) -> CommandPlanner:
         dtype=options.dtype,
         offload=options.offload,
         vae_tiling=options.vae_tiling,
+        detector=detector,
+        lifter=lifter,
     )

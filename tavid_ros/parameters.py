@@ -84,6 +84,20 @@ class PlannerParameters:
     vae_tiling: bool = _parameter(
         False, "Decode the video in tiles: much less memory, a little slower.", is_fixed=True
     )
+    keypoints: str = _parameter(
+        "mini",
+        "Who finds the actor: mini, mediapipe (real people), or a .json or .npz file.",
+        is_fixed=True,
+    )
+    body_fit: str = _parameter(
+        "none",
+        "joints = fit a body with the joints of SMPL-X to the actor.",
+        choices=("none", "joints"),
+        is_fixed=True,
+    )
+    body_model: str = _parameter(
+        "", "A SMPL-X npz file for body_fit; empty = the stand-in of this package.", is_fixed=True
+    )
     load_timeout_sec: float = _parameter(
         600.0, "Longest time for loading the model.", low=1.0, high=7200.0, is_fixed=True
     )

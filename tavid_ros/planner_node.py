@@ -40,6 +40,10 @@ from tavid_ros.worker_process import WorkerProcess
 __all__ = ["ACTION_NAME", "HEARTBEAT_PERIOD_SEC", "PlannerNode", "main"]
 
 _INTERRUPT_WAIT_SEC = 1.0
+_FOR_WORKER = (
+    *("model", "adapter", "device", "dtype", "offload", "vae_tiling"),
+    *("keypoints", "body_fit", "body_model"),
+)
 _LINGER_SEC = 0.2
 _START_END_SEC = 1.0
 # After a signal; launch kills what takes longer than its own limits.
@@ -262,10 +266,7 @@ def _refuse_parameters(error: Exception) -> SetParametersResult:
 def _choose_worker(parameters: PlannerParameters) -> WorkerOptions:
     return WorkerOptions(
         backend=parameters.backend,
-        planner={
-            name: getattr(parameters, name)
-            for name in ("model", "adapter", "device", "dtype", "offload", "vae_tiling")
-        },
+        planner={name: getattr(parameters, name) for name in _FOR_WORKER},
         load_timeout_sec=parameters.load_timeout_sec,
         watchdog_sec=parameters.watchdog_sec,
         drain_timeout_sec=parameters.drain_timeout_sec,

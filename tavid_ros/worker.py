@@ -47,6 +47,7 @@ class Planner(Protocol):
 
 
 def _load_tavid(options: Mapping[str, str]) -> Planner:
+    from tavid_core.lifting.sources import load_detector, load_lifter
     from tavid_core.planner import InteractionPlanner
 
     return InteractionPlanner.from_pretrained(
@@ -56,6 +57,8 @@ def _load_tavid(options: Mapping[str, str]) -> Planner:
         dtype=options["dtype"],
         offload=options["offload"],
         vae_tiling=bool(options.get("vae_tiling", False)),
+        detector=load_detector(options.get("keypoints", "mini")),
+        lifter=load_lifter(options.get("body_fit", "none"), options.get("body_model")),
     )
 
 

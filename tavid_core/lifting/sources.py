@@ -1,13 +1,16 @@
-"""Where keypoints come from, by the name that a user gives."""
+"""Where keypoints and bodies come from, by the names that a user gives."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from tavid_core.errors import ConfigError
 from tavid_core.lifting.keypoints import KeypointDetector
+from tavid_core.types import InteractionMotion
 
-__all__ = ["load_detector"]
+__all__ = ["load_detector", "load_lifter"]
 
 FILE_ENDINGS = (".json", ".npz")
 
@@ -44,3 +47,32 @@ def load_detector(source: str = "mini") -> KeypointDetector:
         f"keypoints must be 'mini', 'mediapipe' or a .json or .npz file, got {source[:80]!r}. "
         "Use 'mediapipe' for real pictures."
     )
+
+
+def load_lifter(
+    body_fit: str = "none", body_model: str | Path | None = None
+) -> Callable[..., InteractionMotion]:
+    """Make what lifts a rollout; see `tavid_core.lifting.lift.lift`.
+
+    Args:
+        body_fit: "none", or "joints" to fit a body to the actor.
+        body_model: A SMPL-X npz file, or None or "" for the shipped stand-in.
+
+    Returns:
+        The function.
+
+    Raises:
+        ConfigError: If `body_fit` is something else, or the file is no npz.
+        WeightsError: If the body cannot be read.
+    """
+    from tavid_core.lifting.lift import lift
+
+    if body_fit == "none":
+        return lift
+    if body_fit != "joints":
+        raise ConfigError(
+            f"body_fit must be 'none' or 'joints', got {body_fit[:80]!r}. Use 'none' for speed."
+        )
+    from tavid_core.lifting.body_model import load_body_model
+
+    return functools.partial(lift, body_model=load_body_model(body_model or None))
