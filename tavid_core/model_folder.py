@@ -55,7 +55,8 @@ def find_model_folder(model: str | Path) -> Path:
     if isinstance(model, str) and HUB_ID.fullmatch(model):
         return _download(model)
     raise WeightsError(
-        f"model must be 'mini', a folder or a Hub id, got '{model}'. Check the path."
+        f"model must be 'mini', a folder or a Hub id, got '{model}'. Check the path, or fetch it: "
+        f"tavid download 5b --dest {model}"
     )
 
 

@@ -79,6 +79,11 @@ def test_hub_id_fetches_weights_and_nothing_executable(monkeypatch, tmp_path):
     assert asked == {"THUDM/CogVideoX-5b-I2V": ["*.json", "*.safetensors", "*.model", "*.txt"]}
 
 
+def test_missing_folder_names_the_command_that_fetches_it(tmp_path):
+    with pytest.raises(WeightsError, match=r"or fetch it: tavid download 5b --dest .*/5b"):
+        find_model_folder(tmp_path / "5b")
+
+
 def test_what_is_in_the_cache_needs_no_network(monkeypatch, tmp_path):
     asked = []
 
