@@ -7,24 +7,40 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tavid_core.export import write_motion_csv
+from tavid_core.export_body import write_physhoi, write_smplx
 from tavid_core.io import load_plan
+from tavid_core.lifting.body_model import BodyModel, load_body_model
 from tavid_core.types import InteractionPlan
 
 __all__ = ["add_export_command", "run_export_command"]
 
-Writer = Callable[[InteractionPlan, Path], None]
+Writer = Callable[[InteractionPlan, Path, BodyModel | None], None]
 
 EXAMPLE = """\
 example:
   tavid export plans/mug --to csv --out mug.csv
+  tavid plan ... --body-fit joints --out plans/mug
+  tavid export plans/mug --to smplx --out mug_body.npz
 """
 
 
-def _write_csv(plan: InteractionPlan, path: Path) -> None:
+def _write_csv(plan: InteractionPlan, path: Path, _body_model: BodyModel | None) -> None:
     write_motion_csv(plan.motion, plan.rollout.fps, path)
 
 
-FORMATS: dict[str, Writer] = {"csv": _write_csv}
+def _write_smplx(plan: InteractionPlan, path: Path, body_model: BodyModel | None) -> None:
+    write_smplx(plan.motion, plan.rollout.fps, path, body_model)
+
+
+def _write_physhoi(plan: InteractionPlan, path: Path, body_model: BodyModel | None) -> None:
+    write_physhoi(plan.motion, plan.rollout.fps, path, body_model)
+
+
+FORMATS: dict[str, Writer] = {
+    "csv": _write_csv,
+    "physhoi": _write_physhoi,
+    "smplx": _write_smplx,
+}
 
 
 def add_export_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,8 +58,20 @@ def add_export_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", type=Path, help="folder that `tavid plan` wrote")
-    parser.add_argument("--to", required=True, choices=sorted(FORMATS), help="the format")
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=sorted(FORMATS),
+        help="csv: hands and target as a table; smplx: the fitted body as npz; physhoi: body, "
+        "target and contact as a torch tensor",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
+    parser.add_argument(
+        "--body-model",
+        type=Path,
+        metavar="FILE",
+        help="npz that the body was fitted with, if it was not the stand-in",
+    )
 
 
 def run_export_command(options: argparse.Namespace) -> str:
@@ -61,5 +89,6 @@ def run_export_command(options: argparse.Namespace) -> str:
     """
     plan = load_plan(options.folder)
     options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    FORMATS[options.to](plan, options.out)
+    body_model = None if options.body_model is None else load_body_model(options.body_model)
+    FORMATS[options.to](plan, options.out, body_model)
     return f"{plan.motion.num_frames} frames as {options.to} in {options.out}"

@@ -36,12 +36,18 @@ class BodyModel:
         joints_m: float64 (J, 3), metres, pelvis in the origin.
         joint_steps_m: Change with each shape number, float64 (S, J, 3), metres.
         path: The file it was read from.
+        pelvis_m: Where the file itself puts the pelvis at rest, float64 (3,), metres.
+        pelvis_steps_m: Change of that with each shape number, float64 (S, 3), metres.
     """
 
     name: str
     joints_m: NDArray[np.float64]
     joint_steps_m: NDArray[np.float64]
     path: Path
+    pelvis_m: NDArray[np.float64] = dataclasses.field(default_factory=lambda: np.zeros(3))
+    pelvis_steps_m: NDArray[np.float64] = dataclasses.field(
+        default_factory=lambda: np.zeros((NUM_SHAPES, 3))
+    )
 
     def rest_joints(self, betas: NDArray[np.float64]) -> NDArray[np.float64]:
         """Give the joints of one shape at rest.
@@ -53,6 +59,17 @@ class BodyModel:
             float64 (J, 3), metres.
         """
         return self.joints_m + np.tensordot(betas, self.joint_steps_m, axes=1)
+
+    def rest_pelvis(self, betas: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Give the pelvis of one shape at rest in the file's own frame.
+
+        Args:
+            betas: Shape numbers, float (S,).
+
+        Returns:
+            float64 (3,), metres; what smplx calls `transl` is the pelvis less this.
+        """
+        return self.pelvis_m + betas @ self.pelvis_steps_m
 
 
 def load_body_model(path: str | Path | None = None) -> BodyModel:
@@ -116,6 +133,8 @@ def _read_smplx(path: Path) -> BodyModel:
         joints_m=joints - joints[0],
         joint_steps_m=joint_steps - joint_steps[:, :1],
         path=path,
+        pelvis_m=joints[0],
+        pelvis_steps_m=joint_steps[:, 0],
     )
 
 

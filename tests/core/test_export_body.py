@@ -1,0 +1,112 @@
+"""The fitted body as other programs read it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from tavid_core import cli
+from tavid_core.errors import InputError
+from tavid_core.export_body import physhoi_reference, write_smplx
+from tavid_core.io import save_plan
+from tavid_core.lifting.body_model import load_body_model
+from tavid_core.motion import BodyFit
+from tests.drawn import draw_plan, fill_plan
+
+
+def upright_motion(**fields):
+    """A body at rest that faces the camera, 2 m away, and moves 16 cm to the right."""
+    motion = fill_plan(draw_plan()).motion
+    num_frames = motion.num_frames
+    rotations = np.zeros((num_frames, 55, 3), np.float32)
+    # y up and z towards the camera: half a turn about x.
+    rotations[:, 0, 0] = np.pi
+    pelvis_m = np.tile(np.float32([0.0, 0.2, 2.0]), (num_frames, 1))
+    pelvis_m[:, 0] = np.linspace(0, 0.16, num_frames)
+    fit = BodyFit(
+        model="STANDIN",
+        joint_rotations=rotations,
+        betas=np.zeros(10, np.float32),
+        pelvis_camera_m=pelvis_m,
+        residual_px=np.zeros(num_frames, np.float32),
+    )
+    quaternions = np.tile(np.float32([0, 0, 0, 1]), (num_frames, 1))
+    changes = {"body_fit": fit, "target_quaternions_xyzw": quaternions, **fields}
+    return dataclasses.replace(motion, **changes)
+
+
+def test_reference_stands_upright_and_is_resampled():
+    motion = upright_motion()
+    reference = physhoi_reference(motion, 8.0)
+    assert reference.shape == (51, 331)
+    np.testing.assert_allclose(reference[0, :3], [2.0, 0.0, -0.2], atol=1e-6)
+    np.testing.assert_allclose(reference[-1, :3], [2.0, -0.16, -0.2], atol=1e-6)
+    bodies = reference[0, 162:318].reshape(52, 3)
+    np.testing.assert_allclose(bodies[0], reference[0, :3], atol=1e-6)
+    head, left_ankle = bodies[15], bodies[7]
+    assert head[2] - left_ankle[2] > 1.0
+    # It faces the camera, so its left is on the camera's right: y is negative there.
+    assert bodies[20, 1] < -0.3 < 0.3 < bodies[21, 1]
+
+
+def test_reference_holds_object_and_contact():
+    motion = upright_motion()
+    reference = physhoi_reference(motion, 8.0)
+    x, y, z = motion.target.positions_camera_m[0]
+    np.testing.assert_allclose(reference[0, 318:321], [z, -x, -y], atol=1e-6)
+    times_sec = np.arange(51) / 25
+    touching = times_sec >= motion.contact.start_frame / 8.0
+    np.testing.assert_array_equal(reference[:, 330] == 1, touching)
+
+
+def test_lost_target_stays_where_it_was_seen():
+    positions = draw_plan().motion.target.positions_camera_m.copy()
+    positions[5:] = np.nan
+    target = dataclasses.replace(draw_plan().motion.target, positions_camera_m=positions)
+    reference = physhoi_reference(upright_motion(target=target), 8.0)
+    assert np.isfinite(reference).all()
+    np.testing.assert_allclose(reference[-1, 320], -positions[4, 1], atol=1e-6)
+
+
+def test_smplx_parameters_have_smplx_shapes(tmp_path):
+    write_smplx(upright_motion(), 8.0, tmp_path / "body.npz")
+    with np.load(tmp_path / "body.npz", allow_pickle=False) as body:
+        shapes = {name: body[name].shape for name in body.files}
+        assert body["mocap_frame_rate"] == 8.0
+        assert str(body["model"]) == "STANDIN"
+        np.testing.assert_array_equal(body["transl"], body["pelvis_camera_m"])
+    assert shapes["body_pose"] == (17, 63)
+    assert shapes["left_hand_pose"] == shapes["right_hand_pose"] == (17, 45)
+    assert shapes["global_orient"] == (17, 3)
+
+
+def test_transl_of_another_model_needs_that_model(tmp_path):
+    motion = upright_motion()
+    motion = dataclasses.replace(
+        motion, body_fit=dataclasses.replace(motion.body_fit, model="SMPLX")
+    )
+    write_smplx(motion, 8.0, tmp_path / "without.npz")
+    model = dataclasses.replace(
+        load_body_model(), name="SMPLX", pelvis_m=np.array([0.0, -0.35, 0.01])
+    )
+    write_smplx(motion, 8.0, tmp_path / "with.npz", model)
+    with np.load(tmp_path / "without.npz") as without, np.load(tmp_path / "with.npz") as body:
+        assert "transl" not in without.files
+        difference = body["pelvis_camera_m"] - body["transl"]
+    np.testing.assert_allclose(difference, np.tile([0.0, -0.35, 0.01], (17, 1)), atol=1e-6)
+    with pytest.raises(InputError, match="body_model must be the one of the fit, SMPLX, got STAND"):
+        physhoi_reference(motion, 8.0)
+
+
+def test_commands_write_both(tmp_path, capsys):
+    plan = dataclasses.replace(fill_plan(draw_plan()), motion=upright_motion())
+    save_plan(plan, tmp_path / "plan")
+    words = ["export", str(tmp_path / "plan"), "--to"]
+    assert cli.main([*words, "physhoi", "--out", str(tmp_path / "ref.pt")]) == 0
+    assert torch.load(tmp_path / "ref.pt", weights_only=True).shape == (51, 331)
+    assert cli.main([*words, "smplx", "--out", str(tmp_path / "body.npz")]) == 0
+    save_plan(draw_plan(), tmp_path / "points")
+    words = ["export", str(tmp_path / "points"), "--to", "smplx", "--out", str(tmp_path / "b.npz")]
+    assert cli.main(words) == 2
+    assert "plan must hold a fitted body, got points only" in capsys.readouterr().err
