@@ -10,7 +10,6 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from std_msgs.msg import String
 from tavid.action import PlanInteraction
 
 from tavid_ros.callback_guard import CallbackGuard
@@ -18,6 +17,7 @@ from tavid_ros.goal_gate import GoalGate, GoalTicket
 from tavid_ros.goal_runner import GoalRunner
 from tavid_ros.keep_alive import KeepAlive
 from tavid_ros.parameters import PlannerParameters
+from tavid_ros.refusals import Refusals
 from tavid_ros.services import TriggerServices
 
 __all__ = ["ACTION_NAME", "GoalServer"]
@@ -58,7 +58,7 @@ class GoalServer:
         self._read_parameters = read_parameters
         self._lock = threading.Lock()
         self._accepted: dict[bytes, tuple[GoalTicket, PlannerParameters]] = {}
-        self._refusals = node.create_publisher(String, "~/refusal", 10)
+        self._refusals = Refusals(node)
         self._keep_alive = KeepAlive(node)
         self._server = ActionServer(
             node,
@@ -86,15 +86,13 @@ class GoalServer:
         self._services.destroy()
         self._server.destroy()
         self._keep_alive.destroy()
-        self._node.destroy_publisher(self._refusals)
+        self._refusals.destroy()
 
     def _receive_goal(self, _goal: PlanInteraction.Goal) -> GoalResponse:
         refusal = self._gate.enter(self._read_parameters().goal_policy)
         if refusal is None:
             return GoalResponse.ACCEPT
-        # A rejected goal has no result in ROS: a topic tells its client why, as "CODE: reason".
-        self._refusals.publish(String(data=refusal))
-        self._node.get_logger().warning(f"goal rejected, {refusal}")
+        self._refusals.tell(refusal)
         return GoalResponse.REJECT
 
     def _accept(self, goal_handle: ServerGoalHandle) -> None:
