@@ -118,12 +118,11 @@ def find_contact(
         moving = _run_with_motion(runs, gaps_px, between, track, reach)
         if moving is not None:
             start, end = moving
-            first = next((run[0] for run in runs if run[0] <= onset + 1 and run[1] >= onset), start)
             # What moves is held: the contact is older than the first motion.
             latest = onset if onset_frame is None else min(onset, max(onset_frame - 1, 0))
-            arrival = arrival_frame(
-                hand_pixels, is_seen, first, latest, min_speed_px=STILL_SIDES * track.side_px
-            )
+            near = next((r[0] for r in runs if r[0] <= onset + 1 and r[1] >= onset), start)
+            still_px = STILL_SIDES * track.side_px
+            arrival = arrival_frame(hand_pixels, is_seen, near, latest, min_speed_px=still_px)
             start = min(start, latest) if arrival is None else arrival
             confidence = _motion_confidence(hand_pixels, hand_confidence, track, onset, end)
             return _interval(hand, start, end, confidence, moves_target=True)

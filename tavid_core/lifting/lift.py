@@ -13,16 +13,16 @@ from tavid_core.camera import intrinsics_from_field_of_view
 from tavid_core.errors import check_shape
 from tavid_core.frame_fit import FrameFit
 from tavid_core.lifting.actor import ActorLifter, lift_body
-from tavid_core.lifting.actor_parts import collect_parts, find_actor
+from tavid_core.lifting.actor_parts import ActorParts, collect_parts, find_actor
 from tavid_core.lifting.body import clean_path, shoulder_width_px
 from tavid_core.lifting.body_model import BodyModel
 from tavid_core.lifting.channels import judge_channels
 from tavid_core.lifting.contacts import find_touches, lift_contacts
-from tavid_core.lifting.depth import measure_scene
+from tavid_core.lifting.depth import SceneDepth, measure_scene
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.segments import find_segments
 from tavid_core.lifting.target import track_target
-from tavid_core.lifting.target_lift import lift_target, measure_poses
+from tavid_core.lifting.target_lift import TargetMotion, lift_target, measure_poses
 from tavid_core.lifting.video_checks import check_video
 from tavid_core.types import (
     InteractionMotion,
@@ -73,15 +73,22 @@ def lift(
     parts = collect_parts(seen.who, actor, body_motion, fit, camera, body_model)
     hand = next((hand for hand in parts.hands if hand.name == interval.hand), None)
     target = lift_target(seen.poses, track, fit, scene, camera, interval, hand)
-    quaternions_xyzw = target.quaternions_xyzw
-    contact, contacts = lift_contacts(seen.touches, parts.hands, target.track, quaternions_xyzw)
+    return _assemble(seen, parts, target, scene)
+
+
+def _assemble(
+    seen: _Seen, parts: ActorParts, target: TargetMotion, scene: SceneDepth
+) -> InteractionMotion:
+    contact, contacts = lift_contacts(
+        seen.touches, parts.hands, target.track, target.quaternions_xyzw
+    )
     channels = judge_channels(
         seen.who.keypoints,
         parts.hands,
-        track,
-        interval,
+        seen.track,
+        seen.touches.main,
         scene,
-        camera,
+        seen.intrinsics,
         target=target,
         faults=seen.faults,
     )
@@ -89,7 +96,7 @@ def lift(
         hands=parts.hands,
         body=parts.body,
         target=target.track,
-        target_quaternions_xyzw=quaternions_xyzw,
+        target_quaternions_xyzw=target.quaternions_xyzw,
         target_dof=target.dof,
         contact=contact,
         contacts=contacts,
