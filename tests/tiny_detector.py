@@ -1,4 +1,7 @@
-"""A real OWL-ViT at tiny size: random weights from a seed, boxes that lie on the patch grid."""
+"""Real zero-shot detectors at tiny size: random weights from a seed.
+
+The boxes of the OWL-ViT lie on its patch grid.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,18 @@ from pathlib import Path
 
 import torch
 from transformers import (
+    BertConfig,
+    BertTokenizerFast,
     CLIPTokenizerFast,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    GroundingDinoImageProcessorPil,
+    GroundingDinoProcessor,
     OwlViTConfig,
     OwlViTForObjectDetection,
     OwlViTImageProcessorPil,
     OwlViTProcessor,
+    SwinConfig,
 )
 
 MAX_TOKENS = 40
@@ -56,5 +66,45 @@ def save_tiny_detector(folder: Path, seed: int = 0) -> Path:
     size = {"height": IMAGE_SIDE, "width": IMAGE_SIDE}
     OwlViTProcessor(
         image_processor=OwlViTImageProcessorPil(size=size), tokenizer=tokenizer
+    ).save_pretrained(folder)
+    return folder
+
+
+def save_tiny_grounding_dino(folder: Path, seed: int = 0) -> Path:
+    """Write what `from_pretrained` reads; it knows the words red, mug and single letters."""
+    letters = string.ascii_lowercase
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", ".", "red", "mug", *letters]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"))
+    layers = {"encoder_layers": 1, "decoder_layers": 2}
+    layers |= {f"{side}_attention_heads": 2 for side in ("encoder", "decoder")}
+    layers |= {f"{side}_ffn_dim": 32 for side in ("encoder", "decoder")}
+    config = GroundingDinoConfig(
+        backbone_config=SwinConfig(
+            image_size=IMAGE_SIDE,
+            embed_dim=8,
+            depths=[1, 1, 1, 1],
+            num_heads=[1, 1, 2, 2],
+            window_size=4,
+            out_features=["stage2", "stage3", "stage4"],
+        ),
+        text_config=BertConfig(
+            vocab_size=len(words),
+            hidden_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+        ),
+        d_model=32,
+        num_queries=20,
+        use_timm_backbone=False,
+        **layers,
+    )
+    torch.manual_seed(seed)
+    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    size = {"shortest_edge": IMAGE_SIDE, "longest_edge": 96}
+    GroundingDinoProcessor(
+        image_processor=GroundingDinoImageProcessorPil(size=size), tokenizer=tokenizer
     ).save_pretrained(folder)
     return folder

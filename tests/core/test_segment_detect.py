@@ -12,7 +12,7 @@ from tavid_core.segment_detect import Detection, ZeroShotDetector, make_detector
 from tavid_core.segment_grabcut import GrabCutSegmenter
 from tavid_core.segment_label import segment_label
 from tests.drawn import draw_many_discs, draw_reach
-from tests.tiny_detector import MAX_TOKENS, save_tiny_detector
+from tests.tiny_detector import MAX_TOKENS, save_tiny_detector, save_tiny_grounding_dino
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +41,17 @@ def test_the_places_are_those_of_the_model_best_first(folder, image):
         x0, y0, x1, y1 = place.box
         assert 0 <= x0 < x1 <= width
         assert 0 <= y0 < y1 <= height
+
+
+def test_grounding_dino_answers_the_same_way(tmp_path, image):
+    detector = ZeroShotDetector(save_tiny_grounding_dino(tmp_path), min_score=0.0)
+    assert detector.name == "grounding-dino"
+    found = detector.detect(image, "Red mug")
+    assert found[0].score == max(place.score for place in found)
+    height, width = image.shape[:2]
+    for place in found:
+        assert (place.box >= 0).all()
+        assert (place.box <= [width, height, width, height]).all()
 
 
 def test_what_is_not_there_is_told_with_its_score(folder, image):
