@@ -176,7 +176,7 @@ class PlannerParameters:
         900.0, "Longest time for a goal, waiting included.", low=0.1, high=86400.0
     )
     cancel_grace_sec: float = _parameter(
-        0.1,
+        0.05,
         "How long a canceled goal waits for the worker to stop before it ends without it.",
         low=0.0,
         high=60.0,

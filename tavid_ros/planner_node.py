@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import gc
 import os
 import signal
 import sys
@@ -45,6 +46,7 @@ _FOR_WORKER = (
     *("keypoints", "body_fit", "body_model"),
 )
 _LINGER_SEC = 0.2
+_TURN_SEC = 0.0005
 _START_END_SEC = 1.0
 # After a signal; launch kills what takes longer than its own limits.
 _LONGEST_END_SEC = 1.8
@@ -290,6 +292,17 @@ def _start(node: PlannerNode, stopping: threading.Event, failed: threading.Event
         stopping.set()
 
 
+def _take_short_turns() -> None:
+    """Keep a thread that converts a plan from holding up the one that answers a cancel.
+
+    An answer takes the interpreter a dozen times, and each time waits for the other's turn to end:
+    5 ms by default. What was imported is left out of garbage collection, which holds everybody.
+    """
+    sys.setswitchinterval(_TURN_SEC)
+    gc.collect()
+    gc.freeze()
+
+
 def _leave_in_time(failed: threading.Event) -> None:
     """End the process even if a thread of somebody else's hangs; one call of this is enough."""
 
@@ -321,6 +334,7 @@ def main(args: list[str] | None = None) -> int:
         rclpy.logging.get_logger("planner").fatal(str(error))
         rclpy.shutdown()
         return 1
+    _take_short_turns()
     if num_bytes:
         node.get_logger().info(
             f"removed {num_bytes / 1e6:.1f} MB of shared memory of processes that were killed"
