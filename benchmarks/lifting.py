@@ -35,6 +35,7 @@ from tqdm import tqdm
 
 from benchmarks.lifting_clips import ClipSet, LiftingClip, draw_missing, load_clip
 from benchmarks.lifting_metrics import measure, summarize, truth_of
+from benchmarks.lifting_rollouts import measure_rollouts
 from tavid_core.errors import TavidError
 from tavid_core.frame_fit import FrameFit
 from tavid_core.lifting.detector import HeatmapDetector
@@ -223,6 +224,7 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--skip-speed", action="store_true")
     parser.add_argument("--skip-rollouts", action="store_true")
+    parser.add_argument("--num-rollouts", type=int, default=50, help="plans at most")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where videos are kept")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     options = parser.parse_args(arguments)
@@ -271,17 +273,24 @@ def main(arguments: list[str] | None = None) -> int:
         0, or 1 if something could not be measured.
     """
     options = parse_arguments(arguments)
+    rollouts: dict[str, float | int | None] = {}
     try:
         figures = measure_truth(options)
         if not options.skip_speed:
             for setting, seconds in measure_speed(options).items():
                 figures[setting]["seconds_per_49_frames"] = seconds
+        if not options.skip_rollouts:
+            num_plans = min(options.num_clips, options.num_rollouts)
+            rollouts = measure_rollouts(options.cache, PLAIN, range(num_plans))
     except TavidError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     print_table(figures)
+    if rollouts:
+        shown = (f"{key} {'-' if v is None else f'{v:.3g}'}" for key, v in rollouts.items())
+        print("planner's own videos: " + ", ".join(shown))
     if options.json:
-        print(json.dumps(figures))
+        print(json.dumps(figures | {"rollouts": rollouts}))
     return 0
 
 

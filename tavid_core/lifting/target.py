@@ -30,6 +30,8 @@ LOST_CONFIDENCE = 0.1
 NEWS_WEIGHT = 0.7
 STEP_PENALTY = 0.12
 MIN_MOVED_FRAMES = 2
+# A centre that is on its way to here from the rim, in object sides, is leaving.
+RIM_SIDES = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class TargetTrack:
         rest_emptiness: How much the rest place looks like what is around it, float32 (T,), 0..1.
         side_px: Square root of the target's area in frame 0, rollout pixels.
         contrast_lab: Colour distance of the target from its surroundings, CIELAB.
-        left_frame: First frame in which more than half of it is outside the picture, or None.
+        left_frame: First frame from which on it is out of the picture, or None.
     """
 
     pixels: NDArray[np.float32]
@@ -115,8 +117,8 @@ def track_target(frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> TargetTr
     has_moved = _drop_short_runs(np.array(walker.has_moved), MIN_MOVED_FRAMES)
     offsets[~has_moved] = 0.0
     pixels = working.to_rollout(walker.appearance.center + offsets)
-    left_frame = _left_frame(pixels, mask)
     confidence = np.array(walker.confidence, dtype=np.float32)
+    left_frame = _left_frame(pixels, confidence, mask)
     if left_frame is not None:
         confidence[left_frame:] = 0.0
     return TargetTrack(
@@ -205,18 +207,21 @@ class _Walker:
         return offsets[index].astype(np.float32), float(likeness[index]), float(score[index])
 
 
-def _left_frame(pixels: NDArray[np.float32], mask: NDArray[np.bool_]) -> int | None:
-    """First frame from which on most of the mask, moved along, is outside to the end."""
-    rows, columns = np.nonzero(mask)
-    height, width = mask.shape
-    is_out = np.zeros(len(pixels), dtype=bool)
-    for t, (x, y) in enumerate(pixels - pixels[0]):
-        is_inside = (
-            (columns + x >= 0) & (columns + x < width) & (rows + y >= 0) & (rows + y < height)
-        )
-        is_out[t] = is_inside.mean() < 0.5
-    kept = np.flatnonzero(~is_out)
-    return None if is_out.size == 0 or kept[-1] == len(pixels) - 1 else int(kept[-1]) + 1
+def _left_frame(
+    pixels: NDArray[np.float32], confidence: NDArray[np.float32], mask: NDArray[np.bool_]
+) -> int | None:
+    """First frame from which on it is unseen to the end, having gone to the rim before."""
+    seen = np.flatnonzero(confidence > LOST_CONFIDENCE)
+    if not len(seen) or seen[-1] == len(pixels) - 1:
+        return None
+    last = int(seen[-1])
+    step = pixels[last] - pixels[max(last - 1, 0)]
+    if not step.any():
+        return None
+    ahead = pixels[last] + step
+    rim = np.array(mask.shape[::-1]) - 1
+    to_rim_px = float(np.minimum(ahead, rim - ahead).min())
+    return last + 1 if to_rim_px < RIM_SIDES * np.sqrt(mask.sum()) else None
 
 
 def _grid(reach: int, step: int) -> NDArray[np.int64]:

@@ -5,7 +5,12 @@ import pytest
 
 from tavid_core.errors import ShapeError
 from tavid_core.lifting.contact import find_contact, find_hand_contact
-from tavid_core.lifting.instances import rank_instances, touched_instance
+from tavid_core.lifting.instances import (
+    find_look_alikes,
+    rank_instances,
+    touched_instance,
+    touched_look_alike,
+)
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.target import track_target
 from tests.drawn import CONTACT_FRAME, draw_reach
@@ -167,3 +172,23 @@ def test_hand_with_another_number_of_frames_is_refused():
     clip = draw_reach(0)
     with pytest.raises(ShapeError, match=r"hand_pixels must have shape \(17, 2\)"):
         contact_of(clip, 0, hand_pixels=clip.hand_pixels[:5])
+
+
+def test_look_alikes_are_found_where_they_stand():
+    clip = draw_reach(1, noise=3)
+    found = find_look_alikes(clip.frames[0], clip.masks[1])
+    centers = sorted(np.argwhere(mask).mean(axis=0)[::-1].tolist() for mask in found)
+    np.testing.assert_allclose(centers, [[20, 46], [74, 45]], atol=2.0)
+
+
+def test_the_look_alike_that_is_taken_instead_is_named():
+    clip = draw_reach(2)
+    touch = touched_look_alike(
+        clip.frames, clip.keypoints(), clip.masks[1], hand_names=("right_hand",)
+    )
+    assert touch.contact.hand == "right_hand"
+    np.testing.assert_allclose(touch.track.pixels[0], [74, 45], atol=2.5)
+    # Nothing that only looks on is taken.
+    still = draw_reach(2, reach=0.3)
+    hands = {"hand_names": ("right_hand",)}
+    assert touched_look_alike(still.frames, still.keypoints(), still.masks[1], **hands) is None

@@ -286,3 +286,59 @@ def test_center_lies_behind_the_surface():
     # A side of 10 px at 0.9 m and 90 px focal length is 0.1 m.
     assert center_m == pytest.approx(0.9 + 0.38 * 0.1, abs=1e-6)
     assert share == 1.0
+
+
+def test_a_look_alike_that_is_taken_instead_is_said():
+    clip = draw_reach(2)
+    motion = lift_drawn(clip)
+    assert not motion.contact.touches_target
+    assert motion.contact.touches_other
+    assert motion.contacts == (motion.contact,)
+    assert motion.confidence["contact"] == 0
+    assert "looks like the target instead" in motion.reasons["contact"]
+    assert motion.segments == ()
+
+
+def test_contact_point_is_in_the_targets_own_frame():
+    motion = lift_drawn()
+    contact = motion.contact
+    center_m = motion.target.positions_camera_m[contact.start_frame]
+    np.testing.assert_allclose(contact.point_target_m, contact.point_camera_m - center_m, atol=1e-6)
+    assert motion.contacts == (contact,)
+    assert [part.name for part in motion.segments][:2] == ["approach", "grasp"]
+
+
+def test_without_texture_the_orientation_is_held_and_said():
+    motion = lift_drawn()
+    assert motion.target_dof == 3
+    assert motion.confidence["rotation"] == 0
+    assert "its orientation of frame 0 is kept" in motion.reasons["rotation"]
+
+
+def test_after_a_cut_the_target_is_lost_and_the_channels_say_why():
+    clip = draw_reach(1)
+    clip.frames[12:] = 255 - clip.frames[12:, ::-1, ::-1]
+    motion = lift_drawn(clip)
+    assert np.isnan(motion.target.positions_camera_m[12:]).all()
+    assert (motion.target.confidence[12:] == 0).all()
+    for name in ("hands", "target", "contact"):
+        assert motion.confidence[name] < 0.5
+        assert "as in a cut" in motion.reasons[name]
+
+
+def test_a_black_video_gives_nothing_that_looks_sure():
+    clip = draw_reach(1)
+    clip.frames[:] = 0
+    motion = lift_drawn(clip)
+    assert not motion.contact.touches_target
+    assert max(v for name, v in motion.confidence.items() if name != "scale") == 0
+    assert motion.reasons["target"] == "the video is blank"
+
+
+def test_a_target_that_leaves_the_picture_is_lost_from_there():
+    clip = draw_reach(1, lift=(0.0, -64.0), num_frames=25)
+    motion = lift_drawn(clip)
+    assert np.isnan(motion.target.positions_camera_m[-1]).all()
+    assert np.isfinite(motion.target.positions_camera_m[0]).all()
+    assert motion.target.confidence[-1] == 0
+    assert motion.confidence["target"] < 0.9
