@@ -8,12 +8,14 @@ import time
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Header, String
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode
 from tavid_ros import conversions
+from tavid_ros.worker_job import WorkerState
 from tests.ros.graph import STATUS, Graph, finish, wait_for
 from tests.ros.messages import make_image_message, make_request
 
@@ -120,6 +122,23 @@ def test_worker_killed_while_idle_is_replaced(shared_graph):
     wait_for(lambda: worker.pid not in (None, pid))
     assert_still_plans(shared_graph)
     assert worker.pid != pid
+
+
+def test_worker_that_dies_again_and_again_is_an_error_and_is_started_all_the_same(graph):
+    graph.start()
+    heard = graph.subscribe(DiagnosticArray, "/diagnostics")
+    worker = graph.planner._worker
+
+    def levels() -> set[bytes]:
+        statuses = [status for array in tuple(heard) for status in array.status]
+        return {status.level for status in statuses if status.name.endswith("planner: worker")}
+
+    for num_deaths in range(1, 4):
+        wait_for(lambda: worker.state is WorkerState.READY)
+        os.kill(worker.pid, signal.SIGKILL)
+        wait_for(lambda num_deaths=num_deaths: worker.num_recent_deaths == num_deaths)
+    wait_for(lambda: DiagnosticStatus.ERROR in levels())
+    assert_still_plans(graph)
 
 
 def test_goals_have_a_time_limit(graph):
