@@ -11,6 +11,7 @@ from sensor_msgs.msg import CameraInfo
 from tavid.action import PlanInteraction
 
 from tavid_core.distortion import LensDistortion, rectify_request
+from tavid_core.errors import InputError
 from tavid_core.types import CameraIntrinsics, PlanRequest
 from tavid_ros import conversions
 from tavid_ros.input_choice import (
@@ -215,6 +216,7 @@ class LatestInputs:
         with self._changed:
             remembered = {topic: memory.newest_first for topic, memory in self._memories.items()}
         chosen = InputChooser(goal, parameters, remembered, self._clock_sec()).choose()
+        _check_frames(chosen, goal)
         image = conversions.image_from_message(chosen.image)
         camera = self._read_camera(chosen.camera_info, image.shape[:2], goal, parameters)
         actor_mask = None
@@ -270,6 +272,21 @@ class _Camera:
     intrinsics: CameraIntrinsics | None
     bend: LensDistortion | None
     words: str
+
+
+def _check_frames(chosen: ChosenInputs, goal: PlanInteraction.Goal) -> None:
+    """Refuse what says of itself that another camera took it; an empty frame says nothing."""
+    image_frame = chosen.image.header.frame_id.strip("/")
+    for name in ("target_mask", "depth", "camera_info"):
+        message = getattr(chosen, name)
+        # Who sends both knows that they belong together.
+        is_own = chosen.image is goal.image and message is getattr(goal, name)
+        frame = "" if message is None or is_own else message.header.frame_id.strip("/")
+        if image_frame and frame and frame != image_frame:
+            raise InputError(
+                f"{name} must be in the frame of its image, {image_frame[:64]!r}, got "
+                f"{frame[:64]!r}. Is it of another camera? Register depth to the image."
+            )
 
 
 def _fill_numbers(

@@ -294,6 +294,24 @@ def test_distortion_that_cannot_be_undone_is_said(inputs):
     assert inputs.make_request(PlanInteraction.Goal(), PARAMETERS).intrinsics.has_distortion
 
 
+@pytest.mark.parametrize("topic", ["target_mask", "depth", "camera_info"])
+def test_what_another_camera_took_is_refused(inputs, topic):
+    messages = {
+        "image": image_at(SECOND_NS),
+        "target_mask": mask_at(SECOND_NS),
+        "depth": depth_at(SECOND_NS),
+        "camera_info": camera_info_at(SECOND_NS),
+    }
+    messages[topic].header.frame_id = "depth_optical"
+    for name, message in messages.items():
+        inputs.put(name, message)
+    match = f"{topic} must be in the frame of its image, 'optical', got 'depth_optical'"
+    with pytest.raises(InputError, match=match):
+        inputs.make_request(PlanInteraction.Goal(), PARAMETERS)
+    messages[topic].header.frame_id = ""
+    inputs.make_request(PlanInteraction.Goal(), PARAMETERS)
+
+
 def test_camera_info_is_scaled_with_its_image(inputs):
     put_set(inputs, 10.0, 10.0)
     info = camera_info_at(SECOND_NS)
