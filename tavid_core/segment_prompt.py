@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from tavid_core.errors import InputError, ShapeError, check_shape
 from tavid_core.types import MAX_IMAGE_SIDE_PX
 
-__all__ = ["MIN_IMAGE_SIDE_PX", "Segmentation", "TargetPrompt", "check_segment_image"]
+__all__ = ["MAX_POINTS", "MIN_IMAGE_SIDE_PX", "Segmentation", "TargetPrompt", "check_segment_image"]
 
 MIN_IMAGE_SIDE_PX = 16
 MAX_POINTS = 64

@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from tavid_core.errors import ErrorCode, TavidError
 from tavid_core.segment_prompt import Segmentation
 from tavid_ros.segment_job import SegmentError, SegmentJob, SegmentJobs, SegmentResult
-from tavid_ros.wire import Message, receive_message, send_message
+from tavid_ros.wire import Message, WireError, receive_message, send_message
 from tavid_ros.worker_job import JobFailure, WorkerState
 
 __all__ = ["SegmentOptions", "SegmentProcess"]
@@ -232,9 +232,15 @@ class SegmentProcess:
             return None
         try:
             send_message(connection, header, arrays)
-            answer = self._receive(connection, self._options.work_timeout_sec)
+        except WireError as error:
+            # Too long to be sent, and nothing was.
+            _end(job, error)
+            self._state = WorkerState.READY
+            return None
         except OSError:
-            answer = self._explain_end()
+            answer: Message | JobFailure = self._explain_end()
+        else:
+            answer = self._listen(connection)
         if isinstance(answer, JobFailure):
             if not self._stopping.is_set():
                 _end(job, SegmentError(answer.message, answer.code))
@@ -244,6 +250,12 @@ class SegmentProcess:
         self._state = WorkerState.READY
         _end(job, _unpack(answer))
         return None
+
+    def _listen(self, connection: socket.socket) -> Message | JobFailure:
+        try:
+            return self._receive(connection, self._options.work_timeout_sec)
+        except OSError:
+            return self._explain_end()
 
     def _pack(self, job: SegmentJob) -> Message:
         header: dict[str, object] = {"image_key": job.image_key, "has_overlay": job.has_overlay}

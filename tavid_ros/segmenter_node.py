@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import rclpy
 from geometry_msgs.msg import PointStamped, PolygonStamped
@@ -28,6 +29,7 @@ from tavid.srv import SegmentTarget
 from tavid_core.errors import CanceledError, ErrorCode, TavidError
 from tavid_core.segment import check_method
 from tavid_ros import conversions
+from tavid_ros.conversions import targets
 from tavid_ros.parameters import SegmenterParameters, declare, read
 from tavid_ros.recent_images import AnyImage, RecentImage, RecentImages
 from tavid_ros.segment_job import JobKind, SegmentJob, SegmentResult, TargetQuery
@@ -130,19 +132,22 @@ class SegmenterNode(Node):
         self._target.follow_latest()
 
     def _receive_point(self, message: PointStamped) -> None:
-        self._click("clicked_point", message.header, conversions.query_from_point(message))
+        self._click("clicked_point", message.header, targets.query_from_point, message)
 
     def _receive_points(self, message: PolygonStamped) -> None:
-        self._click("clicked_points", message.header, conversions.query_from_points(message))
+        self._click("clicked_points", message.header, targets.query_from_points, message)
 
     def _receive_box(self, message: RegionOfInterest) -> None:
-        self._click("clicked_box", Header(), conversions.query_from_box(message))
+        self._click("clicked_box", Header(), targets.query_from_box, message)
 
     def _receive_label(self, message: String) -> None:
-        self._click("clicked_label", Header(), TargetQuery(label=message.data))
+        self._click("clicked_label", Header(), targets.query_from_label, message)
 
-    def _click(self, topic: str, header: Header, query: TargetQuery) -> None:
+    def _click(
+        self, topic: str, header: Header, read_query: Callable[[Any], TargetQuery], message: object
+    ) -> None:
         try:
+            query = read_query(message)
             item = self._images.pick(topic, header, self._max_age_sec())
         except TavidError as error:
             # The target before, if any, stays.
@@ -208,7 +213,7 @@ class SegmenterNode(Node):
     def _submit_request(
         self, request: SegmentTarget.Request, on_end: Callable[[Outcome], None]
     ) -> Header:
-        query = conversions.query_from_request(request)
+        query = targets.query_from_request(request)
         if conversions.is_empty_image(request.image):
             item = self._images.pick("segment", Header(), self._max_age_sec())
             self._mark(JobKind.REQUEST, item, query, on_end)

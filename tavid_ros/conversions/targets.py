@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from geometry_msgs.msg import PointStamped, PolygonStamped
 from sensor_msgs.msg import RegionOfInterest
+from std_msgs.msg import String
 from tavid.srv import SegmentTarget
 
+from tavid_core.errors import InputError
+from tavid_core.segment_detect import clean_label
+from tavid_core.segment_prompt import MAX_POINTS
 from tavid_ros.segment_job import TargetQuery
 
 __all__ = [
     "query_from_box",
+    "query_from_label",
     "query_from_point",
     "query_from_points",
     "query_from_request",
@@ -36,8 +41,12 @@ def query_from_points(message: PolygonStamped) -> TargetQuery:
 
     Returns:
         The query.
+
+    Raises:
+        InputError: If there are too many.
     """
     points = message.polygon.points
+    _check_count("points", len(points))
     return TargetQuery(
         points=tuple((point.x, point.y) for point in points),
         labels=tuple(int(point.z >= 0) for point in points),
@@ -57,6 +66,21 @@ def query_from_box(message: RegionOfInterest) -> TargetQuery:
     return TargetQuery(box=(left, top, left + message.width, top + message.height))
 
 
+def query_from_label(message: String) -> TargetQuery:
+    """Read the name of a target.
+
+    Args:
+        message: One to a few words.
+
+    Returns:
+        The query.
+
+    Raises:
+        InputError: If it is empty, too long, or holds what does not print.
+    """
+    return TargetQuery(label=clean_label(message.data))
+
+
 def query_from_request(request: SegmentTarget.Request) -> TargetQuery:
     """Read what a request of the service points at.
 
@@ -65,10 +89,21 @@ def query_from_request(request: SegmentTarget.Request) -> TargetQuery:
 
     Returns:
         The query.
+
+    Raises:
+        InputError: If something in it is too long.
     """
+    _check_count("points", len(request.points))
+    _check_count("labels", len(request.labels))
     return TargetQuery(
         points=tuple((point.x, point.y) for point in request.points),
         labels=tuple(int(label) for label in request.labels),
         box=query_from_box(request.box).box if request.box.width else None,
-        label=request.label,
+        label=clean_label(request.label) if request.label else "",
     )
+
+
+def _check_count(name: str, count: int) -> None:
+    # The worker checks everything else; this must not even be sent there.
+    if count > MAX_POINTS:
+        raise InputError(f"{name} must be at most {MAX_POINTS}, got {count}. Draw a box instead.")

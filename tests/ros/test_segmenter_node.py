@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import Point32, Polygon, PolygonStamped
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
-from std_msgs.msg import Header
+from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
 
 from tavid_core.errors import ConfigError
@@ -125,9 +125,14 @@ def test_bad_input_is_refused_and_a_good_click_works_right_after(bench):
     bench.wait_refused("clicked_points")
     bench.send("clicked_box", RegionOfInterest(x_offset=2**32 - 1, width=2**32 - 1))
     bench.wait_refused("clicked_box")
+    bench.send("clicked_points", PolygonStamped(polygon=Polygon(points=[Point32()] * 100_000)))
+    bench.wait_refused("clicked_points", 2)
+    bench.send("clicked_label", String(data="mug" * 1_000_000))
+    bench.wait_refused("clicked_label")
     assert not bench.masks
     bench.click(place)
     assert overlap(bench.wait_mask(1), bench.clip.masks[0]) > 0.8
+    assert bench.segmenter._process.num_recent_deaths == 0
 
 
 def test_an_old_image_is_refused(bench):
