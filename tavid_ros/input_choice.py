@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from sensor_msgs.msg import CameraInfo, Image
@@ -17,6 +18,8 @@ from tavid_ros.topic_memory import AnyImage, Received
 __all__ = ["ChosenInputs", "InputChooser", "StaleInputError", "measure_offset_sec"]
 
 _NS_PER_SECOND = 1_000_000_000
+# Gap of the stamps in seconds, mask, image.
+_Pair = tuple[float, Image, AnyImage]
 
 
 class StaleInputError(TavidError):
@@ -67,8 +70,8 @@ class InputChooser:
     """Chooses between what a goal brings and what is remembered of the topics.
 
     What the goal brings is used as it is. Of the topics the newest mask is taken that has an image,
-    and depth where there is a topic of depth, within `pair_max_offset_sec`; of these the nearest,
-    so that equal stamps win.
+    and depth where there is a topic of depth, within `pair_max_offset_sec`. A set with smaller gaps
+    goes before it if it is no more than that older, so that equal stamps win.
 
     Args:
         goal: As received.
@@ -102,14 +105,14 @@ class InputChooser:
         images = [self.goal.image] if self.has_own_image else self._find_fresh("image")
         # Who sends both together knows that they belong together.
         if own_mask and self.has_own_image:
-            pairs = iter([(masks[0], images[0])])
+            pairs = iter([(0.0, masks[0], images[0])])
         else:
             pairs = self._find_pairs(masks, images)
         best = next(pairs, None)
         if best is None:
             nearest = _sort_by_offset(masks[0], images)[0]
             raise self._explain_gap("target_mask", masks[0], nearest)
-        mask, image, depth = self._add_depth(best, pairs)
+        mask, image, depth = self._pick_set(best, pairs)
         return ChosenInputs(
             image=image,
             target_mask=mask,
@@ -118,36 +121,49 @@ class InputChooser:
             prompt=self._pick_prompt(),
         )
 
-    def _find_pairs(
-        self, masks: Sequence[Image], images: Sequence[AnyImage]
-    ) -> Iterator[tuple[Image, AnyImage]]:
-        """Go through the pairs that are near enough, the best first."""
+    def _find_pairs(self, masks: Sequence[Image], images: Sequence[AnyImage]) -> Iterator[_Pair]:
+        """Go through the pairs that are near enough: the newest mask first, its nearest image."""
         for mask in masks:
             for image in _sort_by_offset(mask, images):
                 if self._is_near(mask, image):
-                    yield mask, image
+                    yield abs(measure_offset_sec(mask, image)), mask, image
 
-    def _add_depth(
-        self, best: tuple[Image, AnyImage], others: Iterator[tuple[Image, AnyImage]]
+    def _pick_set(
+        self, best: _Pair, others: Iterator[_Pair]
     ) -> tuple[Image, AnyImage, Image | None]:
-        if not conversions.is_empty_image(self.goal.depth):
-            return *best, self.goal.depth
-        if not self.remembered.get("depth"):
-            return *best, None
+        """Pick the pair with the smallest gaps, depth's included, of those as new as the best."""
+        has_own_depth = not conversions.is_empty_image(self.goal.depth)
+        if has_own_depth or self.has_own_image or not self.remembered.get("depth"):
+            depths = []
+        else:
+            depths = self._find_fresh("depth")
+        nearest: dict[int, Image] = {}
+        picked, picked_gap_sec = None, math.inf
+        for gap_sec, mask, image in itertools.chain([best], others):
+            if picked is not None and not (picked_gap_sec and self._is_near(mask, best[1])):
+                break
+            if depths:
+                depth = nearest.get(id(image))
+                if depth is None:
+                    depth = nearest[id(image)] = _sort_by_offset(image, depths)[0]
+                if not self._is_near(depth, image):
+                    continue
+                gap_sec += abs(measure_offset_sec(depth, image))
+            if gap_sec < picked_gap_sec:
+                picked, picked_gap_sec = (mask, image), gap_sec
+        if picked is None:
+            raise self._explain_gap("depth", _sort_by_offset(best[2], depths)[0], best[2])
+        if has_own_depth:
+            return *picked, self.goal.depth
         if self.has_own_image:
-            return *best, self._find_depth_of_own_image()
-        depths = self._find_fresh("depth")
-        for mask, image in itertools.chain([best], others):
-            nearest = _sort_by_offset(image, depths)[0]
-            if self._is_near(nearest, image):
-                return mask, image, nearest
-        raise self._explain_gap("depth", _sort_by_offset(best[1], depths)[0], best[1])
+            return *picked, self._find_depth_of_own_image()
+        return *picked, nearest.get(id(picked[1]))
 
     def _find_depth_of_own_image(self) -> Image | None:
         """Find depth that is surely of the goal's image: its stamp, frame and size."""
         image = self.goal.image
         stamp_ns = conversions.nanoseconds_from_time(image.header.stamp)
-        for received in self.remembered["depth"]:
+        for received in self.remembered.get("depth", ()):
             depth = received.message
             if (
                 received.stamp_ns == stamp_ns != 0
@@ -213,8 +229,14 @@ class InputChooser:
 
 
 def _sort_by_offset(message: AnyImage, others: Sequence[AnyImage]) -> list[AnyImage]:
+    stamp_ns = conversions.nanoseconds_from_time(message.header.stamp)
+
+    def measure_gap_ns(other: AnyImage) -> int:
+        other_ns = conversions.nanoseconds_from_time(other.header.stamp)
+        return abs(stamp_ns - other_ns) if stamp_ns and other_ns else 0
+
     # Stable: of those at the same distance the newest stays first.
-    return sorted(others, key=lambda other: abs(measure_offset_sec(message, other)))
+    return sorted(others, key=measure_gap_ns)
 
 
 def _fits(camera_info: CameraInfo, image: Image) -> bool:

@@ -29,7 +29,7 @@ INPUT_TOPICS = ("image", "target_mask", "depth", "camera_info", "prompt")
 # What has no stamp to pair it by, or needs none, stays when the clock jumps.
 _PAIRED_TOPICS = ("image", "target_mask", "depth")
 _MEBIBYTE = 1024 * 1024
-_POLL_SEC = 0.02
+_POLL_SEC = 0.03
 
 
 def _check_camera_info(message: CameraInfo) -> None:
@@ -65,7 +65,7 @@ class LatestInputs:
     ) -> None:
         self._clock_sec = clock_sec
         self._tell = tell
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
         self._memories = {
             "image": TopicMemory(32, 64 * _MEBIBYTE),
             "target_mask": TopicMemory(16, 16 * _MEBIBYTE),
@@ -95,9 +95,8 @@ class LatestInputs:
         """
         _CHECKS[topic](message)
         received = Received(message, self._clock_sec())
-        with self._changed:
+        with self._lock:
             self._memories[topic].put(received)
-            self._changed.notify_all()
 
     def ages_sec(self) -> dict[str, float]:
         """Tell how long ago each topic spoke.
@@ -106,7 +105,7 @@ class LatestInputs:
             Seconds by topic, never negative; topics that never spoke are missing.
         """
         now_sec = self._clock_sec()
-        with self._changed:
+        with self._lock:
             latest = {topic: memory.latest for topic, memory in self._memories.items()}
         return {
             topic: max(0.0, now_sec - received.arrival_sec)
@@ -121,7 +120,7 @@ class LatestInputs:
             Messages per second over the last 5 s, by topic; silent topics are missing.
         """
         now_sec = self._clock_sec()
-        with self._changed:
+        with self._lock:
             rates = {topic: memory.rate_hz(now_sec) for topic, memory in self._memories.items()}
         return {topic: rate for topic, rate in rates.items() if rate}
 
@@ -136,7 +135,7 @@ class LatestInputs:
             Seconds from the nearest image to the topic's newest message, or None if a remembered
             one fits or there is nothing to compare.
         """
-        with self._changed:
+        with self._lock:
             images = [received.message for received in self._memories["image"].newest_first]
             others = [received.message for received in self._memories[topic].newest_first]
         if not images or not others:
@@ -151,13 +150,13 @@ class LatestInputs:
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._changed:
+        with self._lock:
             for memory in self._memories.values():
                 memory.clear()
 
     def clear_paired(self) -> None:
         """Forget images, masks and depth: their stamps are of a time that has not been yet."""
-        with self._changed:
+        with self._lock:
             for topic in _PAIRED_TOPICS:
                 self._memories[topic].clear()
 
@@ -190,8 +189,8 @@ class LatestInputs:
                     raise
             if is_over():
                 return None
-            with self._changed:
-                self._changed.wait(min(left_sec, _POLL_SEC))
+            # Not at every message: at 30 Hz the search itself would keep a core busy.
+            time.sleep(min(left_sec, _POLL_SEC))
 
     def make_request(
         self, goal: PlanInteraction.Goal, parameters: PlannerParameters
@@ -213,7 +212,7 @@ class LatestInputs:
         Raises:
             TavidError: If an input is missing, stale, malformed or contradicts another.
         """
-        with self._changed:
+        with self._lock:
             remembered = {topic: memory.newest_first for topic, memory in self._memories.items()}
         chosen = InputChooser(goal, parameters, remembered, self._clock_sec()).choose()
         _check_frames(chosen, goal)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -203,6 +204,27 @@ def test_older_set_that_belongs_together_is_taken_while_depth_lags(inputs):
     exact = dataclasses.replace(PARAMETERS, pair_max_offset_sec=0.0)
     request = inputs.make_request(PlanInteraction.Goal(), exact)
     assert (request.image == 1).all()
+
+
+def test_set_of_equal_stamps_goes_before_a_newer_one_that_is_not_complete_yet(inputs):
+    put_set(inputs, 10.0, 10.0, 10.0, value=1)
+    put_set(inputs, 10.2, 10.2, value=2)
+    assert (inputs.make_request(PlanInteraction.Goal(), PARAMETERS).image == 1).all()
+    inputs.put("depth", depth_at(round(10.2 * SECOND_NS)))
+    assert (inputs.make_request(PlanInteraction.Goal(), PARAMETERS).image == 2).all()
+    # A mask that comes before its image does not get the image before.
+    inputs.put("target_mask", mask_at(round(10.4 * SECOND_NS)))
+    assert (inputs.make_request(PlanInteraction.Goal(), PARAMETERS).image == 2).all()
+    assert inputs.make_request(PlanInteraction.Goal(), PARAMETERS).depth_m is not None
+
+
+def test_choice_among_full_memories_is_quick(inputs):
+    for number in range(40):
+        seconds = 10.0 + number / 30
+        put_set(inputs, seconds, seconds + 0.011, seconds + 0.007)
+    start_sec = time.process_time()
+    inputs.make_request(PlanInteraction.Goal(), PARAMETERS)
+    assert time.process_time() - start_sec < 0.5
 
 
 def test_depth_that_fits_no_image_is_refused_with_its_gap(inputs):
