@@ -166,7 +166,7 @@ def generate_launch_description() -> LaunchDescription:
     """Describe the launch.
 
     Returns:
-        Arguments, planner, camera, one request, and rviz.
+        Arguments, rviz, planner, camera, and one request.
     """
     rviz = Node(
         package="rviz2",
@@ -178,9 +178,10 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             *ARGUMENTS,
+            # First: where it is not installed the launch ends before anything else has started.
+            rviz,
             include("planner", backend=LaunchConfiguration("backend")),
             OpaqueFunction(function=make_camera),
             OpaqueFunction(function=make_request),
-            rviz,
         ]
     )
