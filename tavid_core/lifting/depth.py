@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tavid_core.lifting.support import center_above_support
 from tavid_core.types import CameraIntrinsics, PlanRequest
 
 __all__ = [
@@ -32,6 +33,7 @@ MIN_DISTANCE_M, MAX_DISTANCE_M = 0.2, 10.0
 # of its area for a ball. Other shapes that are as deep as wide are within 2 cm of it at mug size.
 SURFACE_TO_CENTER_SIDES = 0.38
 MIN_KNOWN_SHARE = 0.1
+MAX_DISAGREEMENT = 0.1
 SURROUNDINGS_CONFIDENCE = 0.4
 ASSUMED_CONFIDENCE = 0.2
 
@@ -136,6 +138,10 @@ def measure_scene(
     if request.depth_m is not None:
         target_m, share = center_depth(request.depth_m, request.target_mask, intrinsics)
         if math.isfinite(target_m):
+            middle_m = center_above_support(request.depth_m, request.target_mask, intrinsics)
+            # The surface's allowance is too large for most things, the seen middle too near.
+            if middle_m is not None and abs(middle_m[2] / target_m - 1) < MAX_DISAGREEMENT:
+                target_m = (target_m + float(middle_m[2])) / 2
             reason = f"depth is known on {share:.0%} of the target{focal_note}"
             return SceneDepth(target_m, "sensor", factor * (0.55 + 0.4 * share), reason)
         target_m = _depth_around(request.depth_m, request.target_mask)

@@ -22,7 +22,7 @@ from tavid_core.lifting.depth import SceneDepth, measure_scene
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.segments import find_segments
 from tavid_core.lifting.target import track_target
-from tavid_core.lifting.target_lift import TargetMotion, lift_target, measure_poses
+from tavid_core.lifting.target_lift import TargetMotion, lift_target, measure_poses, track_of
 from tavid_core.lifting.video_checks import check_video
 from tavid_core.types import (
     InteractionMotion,
@@ -126,6 +126,7 @@ class _Seen:
         self.who = find_actor(rollout.frames, request, keypoints, fit, self.track)
         self.scene = measure_scene(request, self.intrinsics, self._shoulder_width_px())
         self.poses = measure_poses(rollout, request, fit, self.track, self.scene, self.intrinsics)
+        self.track = track_of(self.poses, self.track, fit, self.intrinsics)
         self.touches = find_touches(
             rollout.frames,
             self.who.keypoints,

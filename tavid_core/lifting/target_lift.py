@@ -21,12 +21,13 @@ from tavid_core.lifting.target import TargetTrack
 from tavid_core.lifting.target_pose import PoseInputs, TargetPoses, follow_pose
 from tavid_core.types import CameraIntrinsics, PlanRequest, PointTrack, Rollout
 
-__all__ = ["TargetMotion", "lift_target", "measure_poses", "rollout_depth"]
+__all__ = ["TargetMotion", "lift_target", "measure_poses", "rollout_depth", "track_of"]
 
 # A depth that is carried along with the hand, and one that is kept though the target moved.
 FOLLOWED_DEPTH_FACTOR, KEPT_DEPTH_FACTOR = 0.85, 0.5
 # A held target is not carried farther than an arm is long.
 MAX_DEPTH_CHANGE_M = 0.8
+FILLED_CONFIDENCE = 0.3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,6 +103,35 @@ def measure_poses(
     return follow_pose(inputs, track)
 
 
+def track_of(
+    poses: TargetPoses, track: TargetTrack, fit: FrameFit, intrinsics: CameraIntrinsics
+) -> TargetTrack:
+    """Let measured poses say where the target is in the picture.
+
+    Args:
+        poses: Measured, or the reason why not.
+        track: Of the target's look, which serves where there are no poses.
+        fit: How the request's image became the rollout's frame 0.
+        intrinsics: Of the request's image.
+
+    Returns:
+        The better track, rollout pixels.
+    """
+    if not poses.is_known or poses.onset_frame is None:
+        return track
+    pixels = fit.pixels_to_model(project(_fill(poses.positions_m, poses.confidence), intrinsics))
+    frames = np.arange(len(pixels))
+    is_lost = track.confidence == 0
+    confidence = np.where(poses.confidence > 0, poses.confidence, FILLED_CONFIDENCE)
+    return dataclasses.replace(
+        track,
+        # Both name the same place of the target, which is not quite the middle of its mask.
+        pixels=(track.pixels[0] + pixels - pixels[0]).astype(np.float32),
+        confidence=np.where(is_lost, 0.0, np.clip(confidence, 0, 1)).astype(np.float32),
+        has_moved=(frames >= poses.onset_frame) & ~is_lost,
+    )
+
+
 def lift_target(
     poses: TargetPoses,
     track: TargetTrack,
@@ -154,7 +184,7 @@ def _measured(
     positions_m = _fill(poses.positions_m, poses.confidence)
     quaternions = _continuous(Rotation.from_matrix(poses.rotations).as_quat())
     # A frame without a pose of its own lies between its neighbours, which is a guess.
-    confidence = np.where(poses.confidence > 0, poses.confidence, 0.3) * ~is_lost
+    confidence = np.where(poses.confidence > 0, poses.confidence, FILLED_CONFIDENCE) * ~is_lost
     track = PointTrack(
         name="target",
         pixels=project(positions_m, intrinsics).astype(np.float32),
