@@ -20,6 +20,7 @@ from tavid_core.lifting.body import (
 )
 from tavid_core.lifting.body_model import BodyModel
 from tavid_core.lifting.hands import hand_aperture, hand_quaternions
+from tavid_core.lifting.keypoint_checks import check_keypoints
 from tavid_core.lifting.keypoints import GRIPPER, HAND_NAMES, Keypoints
 from tavid_core.lifting.limb_lift import LimbMotion
 from tavid_core.lifting.target import TargetTrack
@@ -74,6 +75,7 @@ def find_actor(
     Returns:
         The actor; of kind "none" without hands if nobody is seen surely enough.
     """
+    keypoints = check_keypoints(keypoints)
     if actor_confidence(keypoints) >= MIN_ACTOR_CONFIDENCE:
         hands = tuple(
             name for name in HAND_NAMES if mean_confidence(keypoints, name) >= MIN_POINT_CONFIDENCE

@@ -63,7 +63,8 @@ def hand_quaternions(
     across = index_m - pinky_m
     out = np.cross(across, fingers) if side == "right" else np.cross(fingers, across)
     size = np.linalg.norm(across, axis=-1) * np.linalg.norm(fingers, axis=-1)
-    is_palm = np.linalg.norm(out, axis=-1) > MIN_SINE * size
+    out = out / np.maximum(size, 1e-9)[:, None]
+    is_palm = np.linalg.norm(out, axis=-1) > MIN_SINE
     along = np.where(is_palm[:, None], fingers, along)
     normal = np.where(is_palm[:, None], out, normal)
     return _quaternions(along, normal)

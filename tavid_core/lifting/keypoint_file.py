@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tavid_core.errors import InputError, TavidError
+from tavid_core.errors import InputError, TavidError, check_shape
 from tavid_core.lifting.keypoints import FURTHER_NAMES, KEYPOINT_NAMES, Keypoints
 
 __all__ = ["KeypointFile", "read_keypoints"]
@@ -126,6 +126,7 @@ def _join(fields: Mapping[str, Any]) -> tuple[Keypoints, tuple[int, int]]:
     confidence = is_seen.astype(np.float32)
     if fields.get("confidence") is not None:
         confidence = _numbers("confidence", fields["confidence"], (len(names),))
+        check_shape("keypoint file's confidence", confidence.shape, is_seen.shape, ADVICE)
         confidence = np.where(is_seen, confidence, 0.0).astype(np.float32)
     relative_m = None
     if fields.get("relative_m") is not None:

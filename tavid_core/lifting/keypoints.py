@@ -62,6 +62,7 @@ class Keypoints:
         relative_m: The same points in metres relative to some point of the body, in axes parallel
             to the camera's, float32 (T, K, 3), as a network guesses them from one picture; NaN
             where it does not. None from a detector that sees the picture only.
+        notes: What was found to be wrong with them, one phrase each.
 
     Raises:
         InputError: If a name is there twice, or a confidence is outside 0..1.
@@ -72,6 +73,7 @@ class Keypoints:
     pixels: NDArray[np.float32]
     confidence: NDArray[np.float32]
     relative_m: NDArray[np.float32] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check names, shapes and range."""

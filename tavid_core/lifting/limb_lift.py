@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.lifting.anatomy import BONES, part_of
-from tavid_core.lifting.least_squares import minimize
+from tavid_core.lifting.least_squares import LeastSquaresFit, minimize
 from tavid_core.lifting.limb_rows import (
     IN_FRONT_M,
     SIZE_SPREAD,
@@ -25,6 +25,7 @@ from tavid_core.lifting.limb_rows import (
 __all__ = ["LimbMotion", "lift_limbs"]
 
 MIN_DEPTH_M = 0.25
+USUAL_MARGIN = 3.0
 # Metres nearer per metre sideways, for a hand that reaches out.
 REACH_PER_WAY = 1.0
 ARM = ("shoulder", "elbow", "hand")
@@ -86,8 +87,10 @@ def lift_limbs(evidence: LimbEvidence) -> LimbMotion:
         )
         for guess in _first_guesses(evidence)
     ]
-    fit = min(fits, key=lambda fit: fit.cost)
-    variance = fit.variance[unknowns.points].sum(axis=-1)
+    # Without depth the first guess, hands in front of the body, knows more than small costs do.
+    margin = 0.0 if evidence.has_depth else USUAL_MARGIN
+    fit = min(fits, key=lambda fit: fit.cost + (margin if fit is not fits[0] else 0.0))
+    variance = fit.variance[unknowns.points].sum(axis=-1) + _doubt(fits, fit, unknowns)
     if not evidence.has_depth:
         distance_m = np.linalg.norm(fit.values[unknowns.points], axis=-1)
         variance = variance + (SIZE_SPREAD * distance_m) ** 2
@@ -105,12 +108,25 @@ def lift_limbs(evidence: LimbEvidence) -> LimbMotion:
     )
 
 
+def _doubt(
+    fits: list[LeastSquaresFit], best: LeastSquaresFit, unknowns: LimbUnknowns
+) -> NDArray[np.float64]:
+    """Variance from other motions that fit about as well, such as a limb's mirror image."""
+    points_m = best.values[unknowns.points]
+    doubt = np.zeros(points_m.shape[:2])
+    for other in fits:
+        odds = np.exp(np.minimum(best.cost - other.cost, 0.0))
+        apart = (other.values[unknowns.points] - points_m) ** 2
+        doubt += odds / (1.0 + odds) * apart.sum(axis=-1)
+    return doubt
+
+
 def _first_guesses(evidence: LimbEvidence) -> list[NDArray[np.float64]]:
     """A hand whose touch is not known may come nearer on its way, or stay as far as it was."""
     held = {anchor.name for anchor in evidence.anchors}
     is_free = [part_of(name) == "hand" and name not in held for name in evidence.names]
     guesses = [_guess(evidence, np.zeros(len(is_free)))]
-    if any(is_free) and evidence.has_depth:
+    if any(is_free):
         guesses.append(_guess(evidence, np.where(is_free, REACH_PER_WAY, 0.0)))
     return guesses
 
