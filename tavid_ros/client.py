@@ -53,11 +53,21 @@ __all__ = [
 ]
 
 _KEEP_ALIVE_SEC = 5.0
+_EXAMPLES = """\
+examples:
+  ros2 run tavid client                                  # what the camera's topics show
+  ros2 run tavid client --prompt "A person lifts the mug." --seed 7
+  ros2 run tavid client --image me.jpg --mask mug.png --prompt "A person lifts the mug."
+  ros2 run tavid client --ros-args -r __ns:=/left        # of the planner in that namespace
+"""
 
 
 def _parse(args: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="client", description="Ask the planner for one plan and say where it is."
+        prog="client",
+        description="Ask the planner for one plan and say where it is. Ctrl-C cancels.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--prompt", default="", help="empty = the prompt topic's or the node's")
     parser.add_argument("--image", type=Path, help="JPEG or PNG; without it the topics are used")

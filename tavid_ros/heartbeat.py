@@ -31,6 +31,9 @@ class Heartbeat:
         self._subscription = node.create_subscription(
             UInt64, topic, self._hear, QoSProfile(depth=1), callback_group=callback_group
         )
+        # Kept, because a beat may be on its way to `_hear` while the subscription is destroyed.
+        self._topic_name = self._subscription.topic_name
+        self._is_destroyed = False
         self._last_beat = 0
         self._last_beat_sec: float | None = None
         self._publishers: set[bytes] = set()
@@ -49,6 +52,7 @@ class Heartbeat:
 
     def destroy(self) -> None:
         """Take the subscription away."""
+        self._is_destroyed = True
         self._node.destroy_subscription(self._subscription)
 
     def check(self, num_restarts: int) -> None:
@@ -73,11 +77,13 @@ class Heartbeat:
             )
 
     def _hear(self, beat: UInt64) -> None:
+        if self._is_destroyed:
+            return
         # The count begins anew with the process. One that died young and came back at once may
         # count on where the old one stopped, so that the publisher counts too.
         publishers = {
             bytes(info.endpoint_gid)
-            for info in self._node.get_publishers_info_by_topic(self._subscription.topic_name)
+            for info in self._node.get_publishers_info_by_topic(self._topic_name)
         }
         is_other = bool(self._publishers) and not publishers <= self._publishers
         if beat.data < self._last_beat or is_other:

@@ -16,7 +16,10 @@ from tavid_ros.heartbeat import Heartbeat
 
 __all__ = ["POLL_SEC", "PlannerLink"]
 
+# Of a thread that waits; cheap.
 POLL_SEC = 0.02
+# Of the node's executor, each of whose wake-ups costs near a millisecond of Python.
+_TIMER_SEC = 0.05
 _QUEUE_DEPTH = 10
 
 
@@ -27,7 +30,7 @@ class PlannerLink:
         node: Of the caller.
         action_name: Of the planner, in the caller's namespace.
         planner_name: Name of the planner node, for its own topics.
-        poll: Called 50 times a second between `start_polling` and `stop_polling`.
+        poll: Called 20 times a second between `start_polling` and `stop_polling`.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class PlannerLink:
         self._num_refusals, self._last_refusal = 0, ""
         # Steady, because a simulated clock may stand still while a deadline passes.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._timer = node.create_timer(POLL_SEC, poll, callback_group=group, clock=steady)
+        self._timer = node.create_timer(_TIMER_SEC, poll, callback_group=group, clock=steady)
         self._timer.cancel()
 
     @property
