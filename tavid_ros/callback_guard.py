@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from rclpy._rclpy_pybind11 import InvalidHandle
+from rclpy._rclpy_pybind11 import InvalidHandle, RCLError
 from rclpy.impl.rcutils_logger import RcutilsLogger
 
 __all__ = ["CallbackGuard"]
@@ -40,12 +40,14 @@ class CallbackGuard:
             return dict(self._num_failures)
 
     def note(self, name: str, error: BaseException) -> None:
-        """Log and count a failure.
+        """Log and count a failure, unless the node just took away what the callback was using.
 
         Args:
             name: Of the callback.
             error: What it raised.
         """
+        if _is_of_destroyed(error):
+            return
         with self._lock:
             self._num_failures[name] += 1
             count = self._num_failures[name]
@@ -74,11 +76,16 @@ class CallbackGuard:
         def guarded(*args: object) -> object:
             try:
                 return callback(*args)
-            except InvalidHandle as error:
-                # What it publishes on was taken away under it: the node goes down.
-                return answer(error)
             except Exception as error:  # noqa: BLE001 - edge of the process: the node outlives it
                 self.note(name, error)
                 return answer(error)
 
         return guarded
+
+
+def _is_of_destroyed(error: BaseException) -> bool:
+    # The executor may be about to read from an entity while the node goes down; rclpy says so in
+    # two ways.
+    return isinstance(error, InvalidHandle) or (
+        isinstance(error, RCLError) and "pointer is invalid" in str(error)
+    )

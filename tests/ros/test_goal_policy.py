@@ -23,7 +23,7 @@ LONG = {"prompt": "hang at denoise"}
 def shared_graph(tmp_path_factory):
     """One running planner; a test sets the policy that it needs."""
     graph = Graph(tmp_path_factory.mktemp("plans"))
-    graph.start(drain_timeout_sec=0.2)
+    graph.start(drain_timeout_sec=0.2, input_wait_sec=0.0)
     yield graph
     graph.close()
 
@@ -130,6 +130,8 @@ def test_trigger_services_follow_the_policy(shared_graph):
     wait_for(lambda: "denoise" in stages)
     assert graph.call(Trigger, "planner/plan").success
     assert outcome(graph, third) == (STATUS.STATUS_ABORTED, ErrorCode.SUPERSEDED)
+    # The goal of the service finds no image.
+    wait_for(lambda: graph.planner._gate.num_inside == 0)
 
 
 def test_goal_of_a_silent_client_ends_and_that_of_one_that_speaks_goes_on(shared_graph):

@@ -15,6 +15,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
+from rclpy._rclpy_pybind11 import InvalidHandle, RCLError
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header, String
@@ -230,6 +231,11 @@ def test_guard_logs_the_first_failures_only():
     assert guard.num_failures == {"a timer": 100}
     assert len(logged) == 4
     assert "in fail" in logged[0]
+    guard.note("a callback", InvalidHandle("destruction was requested"))
+    guard.note("a callback", RCLError("Failed to take result: action client pointer is invalid"))
+    assert guard.num_failures == {"a timer": 100}
+    guard.note("a callback", RCLError("Failed to take result: another reason"))
+    assert guard.num_failures == {"a timer": 100, "a callback": 1}
 
 
 def test_namesake_is_warned_of(graph, capfd):
