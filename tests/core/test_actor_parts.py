@@ -1,0 +1,98 @@
+"""Who acts: a person, an arm that is marked, or nobody; bad input never gives sure numbers."""
+
+import numpy as np
+import pytest
+
+from tavid_core.frame_fit import FrameFit
+from tavid_core.lifting.body_model import load_body_model
+from tavid_core.lifting.keypoints import KEYPOINT_NAMES, Keypoints
+from tavid_core.lifting.lift import lift
+from tavid_core.types import PlanRequest, Rollout
+from tests.core.test_lift import CAMERA, depth_map
+from tests.drawn import draw_reach
+
+FIT = FrameFit((64, 96), (64, 96))
+NOBODY = Keypoints(
+    KEYPOINT_NAMES, np.full((17, 7, 2), np.nan, np.float32), np.zeros((17, 7), np.float32)
+)
+
+
+def lift_clip(clip, keypoints, frames=None, **changes):
+    fields = {"depth_m": depth_map(clip), "intrinsics": CAMERA} | changes
+    body_model = fields.pop("body_model", None)
+    request = PlanRequest(
+        image=clip.frames[0], target_mask=clip.masks[1], prompt="lift the disc", **fields
+    )
+    rollout = Rollout(frames=clip.frames if frames is None else frames, fps=8.0)
+    return lift(rollout, request, keypoints, fit=FIT, body_model=body_model)
+
+
+def arm_mask(clip):
+    """What is drawn as the hand in frame 0."""
+    rows, columns = np.indices((64, 96))
+    column, row = clip.hand_pixels[0]
+    return np.hypot(columns - column, rows - row) < 6
+
+
+def test_marked_arm_is_followed_to_the_target_and_with_it():
+    clip = draw_reach(1)
+    motion = lift_clip(clip, NOBODY, actor_mask=arm_mask(clip))
+    assert motion.actor_kind == "arm"
+    assert [hand.name for hand in motion.hands] == ["gripper"]
+    assert motion.body == ()
+    assert motion.body_fit is None
+    tip, target = motion.hands[0], motion.target
+    assert motion.contact.touches_target
+    start = motion.contact.start_frame
+    gap_m = np.linalg.norm(tip.positions_camera_m - target.positions_camera_m, axis=-1)
+    # The tip is on the rim of the disc, which is 12 cm wide.
+    assert gap_m[start:].max() < 0.15
+    # It rises with the target.
+    assert tip.pixels[start, 1] - tip.pixels[-1, 1] > 8
+
+
+def test_person_goes_before_a_marked_arm():
+    clip = draw_reach(1)
+    motion = lift_clip(clip, clip.keypoints(), actor_mask=arm_mask(clip))
+    assert motion.actor_kind == "person"
+
+
+def test_nobody_is_nobody():
+    motion = lift_clip(draw_reach(1), NOBODY)
+    assert motion.actor_kind == "none"
+    assert motion.hands == ()
+    assert motion.confidence["actor"] == motion.confidence["hands"] == 0
+    assert "no actor" in motion.reasons["actor"]
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_frames_of_one_colour_have_no_contact(value):
+    clip = draw_reach(1)
+    frames = np.full_like(clip.frames, value)
+    frames[0] = clip.frames[0]
+    motion = lift_clip(clip, NOBODY, frames=frames, actor_mask=arm_mask(clip))
+    assert not motion.contact.touches_target
+    assert motion.confidence["contact"] == 0
+
+
+def test_hand_that_is_lost_for_long_has_no_place():
+    clip = draw_reach(1)
+    keypoints = clip.keypoints()
+    keypoints.pixels[6:12] = np.nan
+    motion = lift_clip(clip, keypoints)
+    (hand,) = motion.hands
+    assert np.isnan(hand.positions_camera_m[6:12]).all()
+    assert not hand.confidence[6:12].any()
+
+
+def test_body_is_fitted_only_where_a_torso_is_seen():
+    clip = draw_reach(1)
+    assert lift_clip(clip, clip.keypoints(), body_model=load_body_model()).body_fit is None
+    shoulders = np.tile(np.float32([[60, 5], [30, 5]]), (17, 1, 1))
+    pixels = np.concatenate([clip.hand_pixels[:, None], shoulders], axis=1).astype(np.float32)
+    names = ("right_hand", "left_shoulder", "right_shoulder")
+    keypoints = Keypoints(names, pixels, np.full((17, 3), 0.9, np.float32))
+    fit = lift_clip(clip, keypoints, body_model=load_body_model()).body_fit
+    assert fit.model == "STANDIN"
+    assert fit.joint_rotations.shape == (17, 55, 3)
+    assert np.isfinite(fit.pelvis_camera_m).all()
