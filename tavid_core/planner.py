@@ -131,12 +131,9 @@ class InteractionPlanner:
             # One matrix product per layer instead of three; in half precision the sum would round.
             pipeline.fuse_lora(components=["transformer"])
         _place(pipeline, config)
-        provenance = {
-            **dataclasses.asdict(config),
-            "model_name": card.name,
-            "actor": card.actor,
-            **_hashes(folder, adapter_folder, manifest),
-        }
+        hashes = _hashes(folder, adapter_folder, manifest)
+        known = {"model_name": card.name, "actor": card.actor, **hashes}
+        provenance = {**dataclasses.asdict(config), **known}
         return cls(
             pipeline, manifest, card, provenance=provenance, detector=detector, lifter=lifter
         )

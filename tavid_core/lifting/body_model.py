@@ -12,8 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file
 
 from tavid_core.errors import ConfigError, WeightsError
 from tavid_core.lifting.joint_tree import JOINT_NAMES, PARENTS
@@ -87,6 +85,9 @@ def load_body_model(path: str | Path | None = None) -> BodyModel:
         WeightsError: If it is missing, damaged or of another kind.
     """
     if path is None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
         try:
             arrays = load_file(STANDIN_PATH)
         except (OSError, SafetensorError) as error:

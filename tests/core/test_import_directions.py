@@ -15,7 +15,7 @@ EXTRAS |= {"rosbags", "tensorboard", "mink", "rerun"}
 
 # The modules of tavid_core that hold or run a network; every other one needs only numpy, OpenCV.
 WITH_MODEL = ("adapter", "attention", "lora_layout", "pipeline", "planner", "weights_file")
-WITH_MODEL += ("lifting.detector", "model", "segment")
+WITH_MODEL += ("lifting.body_fit", "lifting.detector", "model", "segment")
 
 CORE = list_files("tavid_core")
 NODES = list_files("tavid_ros")
