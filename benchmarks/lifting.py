@@ -34,6 +34,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.lifting_clips import ClipSet, LiftingClip, draw_missing, load_clip
+from benchmarks.lifting_figure import draw_figure
 from benchmarks.lifting_metrics import measure, summarize, truth_of
 from benchmarks.lifting_rollouts import measure_rollouts
 from tavid_core.errors import TavidError
@@ -49,6 +50,7 @@ __all__ = ["evaluate_clip", "main"]
 MODEL_SIZE_HW = (64, 96)
 TEXTURED, PLAIN, SLOW = ClipSet(True), ClipSet(False), ClipSet(True, is_slow=True)
 NUM_SLOW_CLIPS = 3
+FIGURE_CLIP = 5
 SIZES = {"textured_480": TEXTURED, "plain_480": PLAIN, "plain_64": PLAIN}
 INPUTS = ("depth", "no_depth", "no_intrinsics")
 KEYPOINT_SOURCES = ("true", "predicted")
@@ -225,12 +227,31 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--skip-speed", action="store_true")
     parser.add_argument("--skip-rollouts", action="store_true")
     parser.add_argument("--num-rollouts", type=int, default=50, help="plans at most")
+    parser.add_argument(
+        "--figure", type=Path, help="draw the first textured clip to this PNG, only"
+    )
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE, help="where videos are kept")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     options = parser.parse_args(arguments)
     if min(options.num_clips, options.workers) < 1:
         parser.error("--num-clips and --workers must be 1 or more")
     return options
+
+
+def write_figure(options: argparse.Namespace) -> None:
+    """Lift one textured clip with depth and predicted keypoints, and draw it.
+
+    Args:
+        options: Of the command line.
+    """
+    draw_missing(options.cache, TEXTURED, [FIGURE_CLIP], options.workers)
+    clip = load_clip(options.cache, TEXTURED, FIGURE_CLIP)
+    size_hw = clip.frames.shape[1:3]
+    request = request_of(clip, "depth", clip.scene.target_index)
+    keypoints = HeatmapDetector.from_pretrained()(clip.frames)
+    rollout = Rollout(frames=clip.frames, fps=8.0)
+    motion = lift(rollout, request, keypoints, fit=FrameFit(size_hw, size_hw))
+    draw_figure(options.figure, clip, motion, truth_of(clip, is_textured=True))
 
 
 def print_table(figures: dict[str, dict[str, float | int | None]]) -> None:
@@ -275,6 +296,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parse_arguments(arguments)
     rollouts: dict[str, float | int | None] = {}
     try:
+        if options.figure:
+            write_figure(options)
+            return 0
         figures = measure_truth(options)
         if not options.skip_speed:
             for setting, seconds in measure_speed(options).items():

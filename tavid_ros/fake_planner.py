@@ -154,7 +154,7 @@ def _make_plan(request: PlanRequest, has_actor: bool, planning_time_sec: float) 
         target_quaternions_xyzw=np.tile(np.float32([0, 0, 0, 1]), (num_frames, 1)),
         target_dof=3,
         contact=contact if has_actor else Contact(),
-        scale_source="assumed_distance",
+        scale_source="none",
         confidence={"actor": certainty, "hands": certainty, "target": 1.0, "scale": 0.0},
         reasons={"scale": "the fake planner puts everything at 1 m"},
     )

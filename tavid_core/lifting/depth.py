@@ -35,7 +35,7 @@ SURFACE_TO_CENTER_SIDES = 0.38
 MIN_KNOWN_SHARE = 0.1
 MAX_DISAGREEMENT = 0.1
 SURROUNDINGS_CONFIDENCE = 0.4
-ASSUMED_CONFIDENCE = 0.2
+ASSUMED_CONFIDENCE, UNKNOWN_CONFIDENCE = 0.2, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SceneDepth:
 
     Args:
         target_m: Depth of the target's centre, metres.
-        source: "sensor" or "assumed_distance".
+        source: "sensor", "height_prior" (the size of the actor) or "none" (a usual distance).
         confidence: Of the scale, 0..1.
         reason: What it rests on, for channels of low confidence.
     """
@@ -148,9 +148,8 @@ def measure_scene(
         if math.isfinite(target_m):
             reason = f"no depth on the target, that of its surroundings is taken{focal_note}"
             return SceneDepth(target_m, "sensor", factor * SURROUNDINGS_CONFIDENCE, reason)
-    target_m, reason = _assume_distance(shoulder_width_px, intrinsics)
-    reason = f"{reason}{focal_note}"
-    return SceneDepth(target_m, "assumed_distance", ASSUMED_CONFIDENCE, reason)
+    assumed = _assume_distance(shoulder_width_px, intrinsics)
+    return dataclasses.replace(assumed, reason=f"{assumed.reason}{focal_note}")
 
 
 def _depth_around(depth_m: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
@@ -165,14 +164,14 @@ def _depth_around(depth_m: NDArray[np.float32], mask: NDArray[np.bool_]) -> floa
     return float(np.median(known))
 
 
-def _assume_distance(shoulder_width_px: float, intrinsics: CameraIntrinsics) -> tuple[float, str]:
+def _assume_distance(shoulder_width_px: float, intrinsics: CameraIntrinsics) -> SceneDepth:
     if math.isfinite(shoulder_width_px) and shoulder_width_px > 1:
         distance_m = intrinsics.fx * ASSUMED_SHOULDER_WIDTH_M / shoulder_width_px
         if MIN_DISTANCE_M <= distance_m <= MAX_DISTANCE_M:
-            return distance_m, (
+            reason = (
                 f"no depth at the target, so {distance_m:.2f} m is assumed from shoulders "
                 f"{ASSUMED_SHOULDER_WIDTH_M} m wide"
             )
-    return ASSUMED_DISTANCE_M, (
-        f"no depth at the target, so a distance of {ASSUMED_DISTANCE_M} m is assumed"
-    )
+            return SceneDepth(distance_m, "height_prior", ASSUMED_CONFIDENCE, reason)
+    reason = f"no depth at the target, so a distance of {ASSUMED_DISTANCE_M} m is assumed"
+    return SceneDepth(ASSUMED_DISTANCE_M, "none", UNKNOWN_CONFIDENCE, reason)

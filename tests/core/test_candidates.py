@@ -41,7 +41,7 @@ def make_motion(
         target_quaternions_xyzw=np.tile(np.float32([0, 0, 0, 1]), (tiny.NUM_FRAMES, 1)),
         target_dof=3,
         contact=Contact(touches_target=touches),
-        scale_source="assumed_distance",
+        scale_source="none",
         confidence={"actor": confidence, "hands": confidence, "target": 1.0, "contact": confidence},
         reasons={},
     )

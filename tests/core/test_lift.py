@@ -127,7 +127,7 @@ def test_detector_that_names_no_hand_is_no_actor():
 
 def test_without_depth_the_distance_is_assumed_and_said():
     motion = lift_drawn(depth_m=None)
-    assert motion.scale_source == "assumed_distance"
+    assert motion.scale_source == "none"
     assert motion.confidence["scale"] < 0.5
     assert "a distance of 1.2 m is assumed" in motion.reasons["scale"]
     assert motion.target.positions_camera_m[0, 2] == pytest.approx(1.2, abs=0.05)
@@ -151,6 +151,7 @@ def test_without_depth_the_shoulders_give_the_distance():
     touch = motion.contact.start_frame
     assert motion.target.positions_camera_m[0, 2] == pytest.approx(hand[touch, 2], abs=0.05)
     assert "shoulders 0.37 m wide" in motion.reasons["scale"]
+    assert motion.scale_source == "height_prior"
     assert [track.name for track in motion.body] == ["left_shoulder", "right_shoulder"]
 
 
@@ -170,7 +171,7 @@ def test_lens_that_nobody_undid_is_said():
 @pytest.mark.parametrize("unknown", [np.nan, 0.0, -1.0, np.inf])
 def test_depth_map_without_any_depth_is_like_none(unknown):
     motion = lift_drawn(depth_m=np.full((64, 96), unknown, dtype=np.float32))
-    assert motion.scale_source == "assumed_distance"
+    assert motion.scale_source == "none"
     assert np.isfinite(motion.target.positions_camera_m).all()
     assert np.isfinite(motion.hands[0].positions_camera_m).all()
 

@@ -64,7 +64,7 @@ def lift(rollout, request, keypoints, *, fit) -> InteractionMotion:
         target_quaternions_xyzw=np.zeros((num_frames, 4), np.float32),
         target_dof=3,
         contact=Contact(),
-        scale_source="assumed_distance",
+        scale_source="none",
         confidence={},
         reasons={},
     )
