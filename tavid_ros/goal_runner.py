@@ -24,9 +24,12 @@ from tavid_ros.keep_alive import KeepAlive
 from tavid_ros.parameters import PlannerParameters
 from tavid_ros.plan_wait import POLL_SEC, PlanWait
 from tavid_ros.publishers import PlanPublishers
+from tavid_ros.worker_job import WorkerState
 from tavid_ros.worker_process import WorkerProcess
 
 __all__ = ["GoalRunner", "LastPlan", "name_folder"]
+
+_OCCUPIED = (WorkerState.LOADING, WorkerState.BUSY, WorkerState.BACKOFF)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,13 +148,13 @@ class GoalRunner:
             limit_sec = parameters.goal_time_limit_sec
             watch = GoalWatch(goal_handle, ticket, keep_alive, limit_sec, lambda: self._interrupt)
             feedback = GoalFeedback(goal_handle, ticket.accepted_sec, parameters.feedback_rate_hz)
-            while not self._gate.is_first(ticket):
+            while not (self._gate.is_first(ticket) and self._may_choose(goal_handle.request)):
                 end = watch.find_end()
                 if end is not None:
                     return end
                 feedback.tell_queued()
                 time.sleep(POLL_SEC)
-            # Not before its turn: "the latest image" of a goal that waited is that of now.
+            # Not before its plan can start: "the latest image" is meant as of then.
             request = self._inputs.wait_request(goal_handle.request, parameters, watch.find_end)
             if request is None:
                 return watch.find_end() or GoalOutcome(ErrorCode.CANCELED, "plan was canceled.")
@@ -163,6 +166,12 @@ class GoalRunner:
             return GoalOutcome(error.code, str(error))
         except Exception as error:  # noqa: BLE001 - edge of the goal's thread: its client is told
             return self._explain("plan the goal", error)
+
+    def _may_choose(self, goal: PlanInteraction.Goal) -> bool:
+        """Tell whether the inputs can be chosen: a topic's would age while the worker is busy."""
+        if not conversions.is_empty_image(goal.image):
+            return True
+        return self._worker.state not in _OCCUPIED
 
     def _explain(self, task: str, error: Exception) -> GoalOutcome:
         """Make an outcome of an error that nobody foresaw; rclpy would send an empty result."""

@@ -249,6 +249,29 @@ def test_stale_inputs_are_refused_with_their_age(graph):
     assert "must be at most 0.3 s old, got " in result.error_msg
 
 
+def test_goal_that_waits_for_the_worker_takes_the_image_of_its_start(graph):
+    graph.start(cancel_grace_sec=0.0, drain_timeout_sec=1.0, default_prompt="the person lifts it")
+    request = make_request()
+
+    def put_pictures(stamp_sec):
+        header = conversions.header_from_stamp(stamp_sec * 10**9, "optical")
+        inputs = graph.planner._inputs
+        inputs.put("image", conversions.message_from_image(request.image, header))
+        inputs.put("target_mask", conversions.message_from_mask(request.target_mask, header))
+
+    put_pictures(1)
+    handle = graph.send(prompt="hang at denoise")
+    graph.wait_stage("denoise")
+    finish(handle.cancel_goal_async())
+    waiting = graph.send(PlanInteraction.Goal())
+    graph.wait_stage("queued")
+    # The worker hangs for a second more.
+    put_pictures(2)
+    status, result = graph.result(waiting)
+    assert (status, result.error_msg) == (STATUS.STATUS_SUCCEEDED, "")
+    assert result.motion.header.stamp.sec == 2
+
+
 def test_compressed_images_are_understood(graph):
     graph.start(use_compressed_image=True, input_max_age_sec=0.0, default_prompt="lift it")
     request = make_request()
