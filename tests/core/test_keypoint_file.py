@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tavid_core.errors import ConfigError, InputError
 from tavid_core.lifting.keypoint_file import KeypointFile, read_keypoints
 from tavid_core.lifting.sources import load_detector
+from tests.source_tree import ROOT
 
 NAMES = ["head", "left_wrist", "right_hand"]
 
@@ -129,3 +130,11 @@ def test_any_json_is_read_or_refused(tmp_path_factory, changes, is_near):
         return
     assert min(size) >= 1
     assert np.isfinite(keypoints.confidence).all()
+
+
+def test_the_example_of_the_documentation_is_read(tmp_path):
+    text = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    example = text.split("<!-- keypoints:begin -->")[1].split("```json")[1].split("```")[0]
+    keypoints, _ = read_keypoints(write(tmp_path, example))
+    assert keypoints.num_frames == 2
+    assert keypoints.confidence[1, 2] == 0
