@@ -29,6 +29,7 @@ CLEAR_CONTRAST_LAB = 20.0
 MEASURED_CHANNELS = ("hands", "target", "rotation", "contact")
 # Between two frames a hand does not cross this share of the picture.
 MAX_STEP_SHARE = 0.25
+DOUBTFUL_FACTOR = 0.7
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +73,7 @@ def judge_channels(
     """
     judged = {
         "actor": _judge_actor(keypoints),
-        "hands": _judge_hands(hands, intrinsics),
+        "hands": _judge_hands(hands, intrinsics, interval.hand, keypoints.notes),
         "target": _judge_target(track, target),
         "rotation": (target.rotation_confidence, target.rotation_reason),
         "contact": (interval.confidence, interval.reason or "hand and target do not go together"),
@@ -101,11 +102,20 @@ def _judge_actor(keypoints: Keypoints) -> tuple[float, str]:
     return sureness, f"the actor is seen with only {sureness:.2f} confidence"
 
 
-def _judge_hands(hands: tuple[PointTrack, ...], intrinsics: CameraIntrinsics) -> tuple[float, str]:
+def _judge_hands(
+    hands: tuple[PointTrack, ...],
+    intrinsics: CameraIntrinsics,
+    touching: str | None,
+    notes: tuple[str, ...],
+) -> tuple[float, str]:
     if not hands:
         return 0.0, "no hand was found"
-    surest = max(hands, key=lambda hand: float(hand.confidence.mean()))
+    # What a robot will follow is the hand that touches, however sure the other one is.
+    acting = [hand for hand in hands if hand.name == touching] or hands
+    surest = max(acting, key=lambda hand: float(hand.confidence.mean()))
     value = float(surest.confidence.mean())
+    if notes:
+        return DOUBTFUL_FACTOR * value, "; ".join(notes)
     steps = np.linalg.norm(np.diff(surest.pixels, axis=0), axis=-1)
     if np.nanmax(np.append(steps, 0.0)) > MAX_STEP_SHARE * intrinsics.width:
         return 0.5 * value, "the hand jumps from frame to frame, so the detection is doubtful"

@@ -96,3 +96,14 @@ def test_body_is_fitted_only_where_a_torso_is_seen():
     assert fit.model == "STANDIN"
     assert fit.joint_rotations.shape == (17, 55, 3)
     assert np.isfinite(fit.pelvis_camera_m).all()
+
+
+def test_exchanged_hands_are_told_in_the_plan():
+    pixels = np.tile(np.float32([[60, 5], [30, 5], [62, 30], [28, 30]]), (17, 1, 1))
+    pixels[8, [2, 3]] = pixels[8, [3, 2]]
+    names = ("left_shoulder", "right_shoulder", "left_hand", "right_hand")
+    motion = lift_clip(
+        draw_reach(1), Keypoints(names, pixels, np.full((17, 4), 0.6, np.float32)), depth_m=None
+    )
+    assert motion.confidence["hands"] < 0.5
+    assert "left and right were exchanged in 1 frames" in motion.reasons["hands"]
