@@ -8,6 +8,7 @@ is at the target when it touches. Each channel says how far to trust it.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tavid_core.camera import intrinsics_from_field_of_view
 from tavid_core.errors import check_shape
@@ -40,6 +41,7 @@ def lift(
     *,
     fit: FrameFit,
     body_model: BodyModel | None = None,
+    later_depth_m: NDArray[np.float32] | None = None,
 ) -> InteractionMotion:
     """Lift a rollout.
 
@@ -49,6 +51,8 @@ def lift(
         keypoints: Of the actor in the rollout, model pixels.
         fit: How the request's image became the rollout's frame 0.
         body_model: A body to fit to the actor, from `load_body_model`; None for points only.
+        later_depth_m: Depth of every frame, float32 (T, h, w), metres, model pixels, if there is
+            any; NaN or 0 = unknown.
 
     Returns:
         The motion in the caller's pixels and in metres of the request's optical frame. Without a
@@ -64,7 +68,10 @@ def lift(
         (num_frames, len(keypoints.names)),
         "Detect them in this rollout's frames.",
     )
-    seen = _Seen(rollout, request, keypoints, fit)
+    if later_depth_m is not None:
+        advice = "Give one map per frame of the rollout, at its size."
+        check_shape("later_depth_m", later_depth_m.shape, rollout.frames.shape[:3], advice)
+    seen = _Seen(rollout, request, keypoints, fit, later_depth_m)
     interval, track, camera = seen.touches.main, seen.track, seen.intrinsics
     actor = ActorLifter(request, seen.who.keypoints, fit, camera, rollout.fps)
     side_px = track.side_px * float(np.mean(fit.scale_xy))
@@ -114,7 +121,12 @@ class _Seen:
     """What the pictures say, before the actor is put in metres."""
 
     def __init__(
-        self, rollout: Rollout, request: PlanRequest, keypoints: Keypoints, fit: FrameFit
+        self,
+        rollout: Rollout,
+        request: PlanRequest,
+        keypoints: Keypoints,
+        fit: FrameFit,
+        later_depth_m: NDArray[np.float32] | None,
     ) -> None:
         height, width = request.image.shape[:2]
         self._fit = fit
@@ -125,7 +137,9 @@ class _Seen:
         keypoints = keypoints.without(self.faults.is_lost)
         self.who = find_actor(rollout.frames, request, keypoints, fit, self.track)
         self.scene = measure_scene(request, self.intrinsics, self._shoulder_width_px())
-        self.poses = measure_poses(rollout, request, fit, self.track, self.scene, self.intrinsics)
+        self.poses = measure_poses(
+            rollout, request, fit, self.track, self.scene, self.intrinsics, later_depth_m
+        )
         self.track = track_of(self.poses, self.track, fit, self.intrinsics)
         self.touches = find_touches(
             rollout.frames,

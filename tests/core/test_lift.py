@@ -343,3 +343,16 @@ def test_a_target_that_leaves_the_picture_is_lost_from_there():
     assert np.isfinite(motion.target.positions_camera_m[0]).all()
     assert motion.target.confidence[-1] == 0
     assert motion.confidence["target"] < 0.9
+
+
+def test_depth_of_every_frame_must_fit_the_rollout():
+    clip = draw_reach(1)
+    rollout = Rollout(frames=clip.frames, fps=8.0)
+    with pytest.raises(ShapeError, match=r"later_depth_m must have shape \(17, 64, 96\)"):
+        lift(
+            rollout,
+            request_for(clip),
+            clip.keypoints(),
+            fit=FIT,
+            later_depth_m=np.ones((16, 64, 96), np.float32),
+        )
