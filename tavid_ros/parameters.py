@@ -145,7 +145,7 @@ class PlannerParameters:
         is_fixed=True,
     )
     image_depth: int = _parameter(
-        1,
+        5,
         "QoS of image and depth: messages that may wait to be read.",
         low=1,
         high=100,
