@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 from scipy.spatial.transform import Rotation
 
 from tavid_core.errors import InputError, WeightsError
@@ -75,6 +74,8 @@ def _surface(
 ) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64] | None]:
     """Rest surface of one shape around the pelvis, triangles, skin weights, pose corrections."""
     if model.name == STANDIN:
+        from safetensors.numpy import load_file
+
         arrays = load_file(model.path)
         scale = arrays["vertex_step_scale_m"].astype(np.float64) * betas
         template_m = arrays["vertices_m"].astype(np.float64)
