@@ -156,8 +156,8 @@ class InteractionMotion:
     """The lifted 3D motion: hands, body points and the target, each with its own confidence.
 
     Args:
-        hands: Tracks named "left_hand" and "right_hand"; empty when no actor was found. An arm's
-            end-effector is its "right_hand".
+        hands: Tracks named "left_hand" and "right_hand", or "gripper" for an arm; empty when no
+            actor was found. A hand's own frame: docs/actor.md.
         body: Further body points (head, shoulders, elbows).
         target: Track of the target's centre.
         target_quaternions_xyzw: Orientation of the target relative to frame 0, float32 (T, 4).

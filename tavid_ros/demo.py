@@ -274,7 +274,9 @@ def run_demo(options: DemoOptions) -> str:
         shutil.copytree(path_from_uri(plan_uri), out, dirs_exist_ok=True)
     for channel, value in sorted(plan.motion.confidence.items()):
         reason = plan.motion.reasons.get(channel, "")
-        if value < _LOW_CONFIDENCE or reason:
+        # A target of a few pixels never shows its turn: no news, and plan.html says so.
+        is_news = channel != "rotation" or plan.motion.target_dof == 6
+        if is_news and (value < _LOW_CONFIDENCE or reason):
             print(f"  trust in {channel}: {value:.2f}{reason and ', ' + reason}")
     return _describe(plan, code, options.out)
 
