@@ -184,6 +184,7 @@ def test_missing_publisher_is_told_once_and_is_no_warning(graph):
     for _ in range(300):
         now_sec[0] += 1.0
         dog.check()
-    assert len(graph.lines) == 1
-    assert "/no/image (sensor_msgs/msg/Image) must have a publisher, got none" in graph.lines[0]
+    # The graph's own watchdog speaks of its topics when this takes long.
+    (line,) = [line for line in graph.lines if "/no/image" in line]
+    assert "/no/image (sensor_msgs/msg/Image) must have a publisher, got none" in line
     assert not dog.problems[0].is_warning
