@@ -250,7 +250,13 @@ def test_stale_inputs_are_refused_with_their_age(graph):
 
 
 def test_goal_that_waits_for_the_worker_takes_the_image_of_its_start(graph):
-    graph.start(cancel_grace_sec=0.0, drain_timeout_sec=1.0, default_prompt="the person lifts it")
+    # Long enough for the second goal to come while the worker still hangs.
+    graph.start(
+        cancel_grace_sec=0.0,
+        drain_timeout_sec=4.0,
+        input_max_age_sec=0.0,
+        default_prompt="the person lifts it",
+    )
     request = make_request()
 
     def put_pictures(stamp_sec):
@@ -265,7 +271,7 @@ def test_goal_that_waits_for_the_worker_takes_the_image_of_its_start(graph):
     finish(handle.cancel_goal_async())
     waiting = graph.send(PlanInteraction.Goal())
     graph.wait_stage("queued")
-    # The worker hangs for a second more.
+    # The worker hangs for some seconds more.
     put_pictures(2)
     status, result = graph.result(waiting)
     assert (status, result.error_msg) == (STATUS.STATUS_SUCCEEDED, "")
