@@ -76,7 +76,10 @@ def finetune(config: FinetuneConfig, job: FinetuneJob) -> None:
         NonFiniteError: If the loss is not finite.
     """
     torch.manual_seed(config.loop.seed)
-    pipeline = TargetAwarePipeline.from_pretrained(job.base, use_safetensors=True)
+    # Stored in half precision, the text encoder would stay so and not mix with the rest.
+    pipeline = TargetAwarePipeline.from_pretrained(
+        job.base, torch_dtype=torch.float32, use_safetensors=True
+    )
     sizes = pipeline.transformer.config
     demands = _demands(pipeline.tokenizer, pipeline.size_hw, sizes, config)
     report = check_clips(job.clips, demands, job.limit)

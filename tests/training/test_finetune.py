@@ -121,6 +121,13 @@ def test_bad_clips_are_all_named_before_training_and_can_be_skipped(run, capsys)
     assert "2 problems, 1 clips are left" in capsys.readouterr().err
 
 
+def test_base_stored_in_half_precision_trains_too(run):
+    """As the shipped one is; its text encoder used to stay in half precision."""
+    pipeline = make_pipeline()
+    pipeline.to(torch.float16).save_pretrained(run.folder / "base", safe_serialization=True)
+    assert run("steps=1") == 0
+
+
 def test_two_runs_give_the_same_adapter(run, tmp_path):
     assert run() == 0
     weights = tmp_path / "adapter" / "pytorch_lora_weights.safetensors"
