@@ -19,7 +19,44 @@ from numpy.typing import NDArray
 from tavid_core.errors import InputError
 from tavid_core.types import CameraIntrinsics
 
-__all__ = ["Recording", "RecordingJob"]
+__all__ = ["Recording", "RecordingJob", "SourceNote", "check_name"]
+
+MAX_NAME_CHARACTERS = 150
+
+
+def check_name(what: str, name: str) -> None:
+    """Check that a name can become part of a file name.
+
+    Args:
+        what: Whose name it is, for the message.
+        name: Up to 150 letters, digits, `-` and `_`.
+
+    Raises:
+        InputError: If it holds anything else, is empty or too long.
+    """
+    is_safe = all(c.isascii() and (c.isalnum() or c in "-_") for c in name)
+    if not is_safe or not 0 < len(name) <= MAX_NAME_CHARACTERS:
+        raise InputError(
+            f"{what} must be 1 to {MAX_NAME_CHARACTERS} letters, digits, - and _, got {name!r}. "
+            "Replace or leave out the others."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceNote:
+    """Something of a file that a reader of the report should know, such as frames that were lost.
+
+    Args:
+        reason: What it was, some words; notes of one reason are added up.
+        count: How often.
+        detail: Where or what exactly; the first ones are shown.
+        is_loss: Whether data was lost or damaged; the conversion then ends with exit code 3.
+    """
+
+    reason: str
+    count: int = 1
+    detail: str = ""
+    is_loss: bool = True
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +79,8 @@ class Recording:
         camera: Intrinsics for `size_hw`, undistorted; or None if unknown.
         source: Which data set it came from.
         licence: Under which licence.
+        read_truth: Gives ground truth of frames start to stop - 1 by name, in metres or in pixels
+            of `size_hw`, to be kept with the clip; or None.
 
     Raises:
         InputError: If the name is unsafe, or a length does not fit.
@@ -60,13 +99,11 @@ class Recording:
     camera: CameraIntrinsics | None = None
     source: str
     licence: str
+    read_truth: Callable[[int, int], Mapping[str, NDArray[np.generic]]] | None = None
 
     def __post_init__(self) -> None:
         """Check the name and the lengths."""
-        if not self.name or not all(c.isascii() and (c.isalnum() or c in "-_") for c in self.name):
-            raise InputError(
-                f"name must be letters, digits, - and _, got {self.name!r}. Replace the others."
-            )
+        check_name("name", self.name)
         if self.fps <= 0 or self.num_frames < 1:
             raise InputError(
                 f"fps and num_frames must be positive, got {self.fps} and {self.num_frames}. "
@@ -88,11 +125,11 @@ class RecordingJob(Protocol):
         """Deterministic and unique within the call; orders the output."""
         ...
 
-    def open(self) -> Iterator[Recording]:
+    def open(self) -> Iterator[Recording | SourceNote]:
         """Open the file and yield its recordings; each is used up before the next is asked for.
 
         Yields:
-            Recordings in a deterministic order.
+            Recordings in a deterministic order, and notes for the report between and after them.
 
         Raises:
             InputError: If the file is unusable as a whole; the conversion reports it and goes on.
