@@ -1,0 +1,124 @@
+"""The training-free baseline: only the target word's scores change, and only as told."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from tavid_core.errors import ConfigError, PromptError, ShapeError
+from tavid_core.types import PlanRequest
+from tests.tiny import make_image, make_mask, make_pipeline
+from training.modulation import AttentionModulation, last_word, modulate, modulated
+
+NUM_TEXT, NUM_QUERIES, NUM_TOKENS, WIDTH = 5, 6, 17, 16
+
+
+def make_modulation(strength=1.5):
+    return AttentionModulation(
+        strength=strength,
+        token_index_B=torch.tensor([3, 1]),
+        mask_BQ=torch.tensor([[1.0, 0, 0, 1, 0, 0], [0.0, 1, 1, 1, 1, 1]]),
+    )
+
+
+def explicit_bias(modulation):
+    bias_BNN = torch.zeros(2, NUM_TOKENS, NUM_TOKENS)
+    for sample, token in enumerate(modulation.token_index_B.tolist()):
+        signs_Q = 2 * modulation.mask_BQ[sample] - 1
+        rows = slice(NUM_TEXT, NUM_TEXT + NUM_QUERIES)
+        bias_BNN[sample, rows, token] = modulation.strength * signs_Q
+    return bias_BNN
+
+
+def test_wider_columns_are_the_same_as_a_matrix_of_biases():
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 2, 4, NUM_TOKENS, WIDTH, generator=generator)
+    modulation = make_modulation()
+    wanted = functional.scaled_dot_product_attention(
+        query, key, value, attn_mask=explicit_bias(modulation)[:, None]
+    )
+    wide_query, wide_key = modulation.widen(query, key, NUM_TEXT)
+    got = functional.scaled_dot_product_attention(
+        wide_query, wide_key, functional.pad(value, (0, 8)), scale=1 / math.sqrt(WIDTH)
+    )[..., :WIDTH]
+    torch.testing.assert_close(got, wanted)
+    plain = functional.scaled_dot_product_attention(query, key, value)
+    assert not torch.allclose(plain, wanted)
+
+
+def test_with_guidance_only_the_conditional_half_changes():
+    query, key = torch.randn(2, 4, 4, NUM_TOKENS, WIDTH, generator=torch.Generator().manual_seed(1))
+    wide_query, wide_key = make_modulation().widen(query, key, NUM_TEXT)
+    assert not wide_query[:2, ..., WIDTH:].any()
+    assert not wide_key[:2, ..., WIDTH:].any()
+    assert wide_query[2:, ..., WIDTH:].any()
+    assert wide_key[2:, ..., WIDTH:].any()
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return make_pipeline()
+
+
+def make_request(prompt="the hand lifts the red mug."):
+    return PlanRequest(image=make_image(), target_mask=make_mask(), prompt=prompt)
+
+
+def imagine(pipeline, request):
+    return pipeline(
+        torch.from_numpy(request.image.copy()).permute(2, 0, 1)[None] / 255.0,
+        request.prompt,
+        num_inference_steps=1,
+        guidance_scale=6.0,
+        generator=torch.Generator().manual_seed(0),
+        output_type="latent",
+    ).frames
+
+
+def test_a_rollout_changes_with_the_strength_and_not_at_zero(pipeline):
+    request = make_request()
+    plain = imagine(pipeline, request)
+    before = [block.attn1.processor for block in pipeline.transformer.transformer_blocks]
+    rollouts = {}
+    for strength in (0.0, 4.0):
+        with modulated(pipeline.transformer, modulate(pipeline, [request], strength)):
+            rollouts[strength] = imagine(pipeline, request)
+    torch.testing.assert_close(rollouts[0.0], plain)
+    assert (rollouts[4.0] - plain).abs().max() > 1e-4
+    after = [block.attn1.processor for block in pipeline.transformer.transformer_blocks]
+    assert all(a is b for a, b in zip(after, before, strict=True))
+
+
+def test_processors_come_back_after_an_error(pipeline):
+    before = pipeline.transformer.transformer_blocks[0].attn1.processor
+    modulation = modulate(pipeline, [make_request()], 1.0)
+    with pytest.raises(RuntimeError, match="stop"), modulated(pipeline.transformer, modulation):
+        raise RuntimeError("stop")
+    assert pipeline.transformer.transformer_blocks[0].attn1.processor is before
+
+
+def test_the_word_is_the_last_one_of_the_prompt(pipeline):
+    request = make_request("the mug on the table, a mug.")
+    index = int(modulate(pipeline, [request], 1.0).token_index_B)
+    offsets = pipeline.tokenizer(request.prompt, return_offsets_mapping=True)["offset_mapping"]
+    assert offsets[index][1] == request.prompt.rindex("mug") + 3
+    assert last_word("Take it!") == "it"
+
+
+def test_words_that_cannot_be_raised_are_refused(pipeline):
+    with pytest.raises(PromptError, match="must be exactly one token"):
+        modulate(pipeline, [make_request("the hand lifts the zyx.")], 1.0)
+    with pytest.raises(ConfigError, match="prompt must have words"):
+        last_word(" ... ")
+
+
+def test_unusable_settings_are_refused():
+    with pytest.raises(ConfigError, match="strength must be finite"):
+        make_modulation(-1.0)
+    with pytest.raises(ConfigError, match="strength must be finite"):
+        make_modulation(math.nan)
+    with pytest.raises(ShapeError, match="one row per token position"):
+        AttentionModulation(
+            strength=1.0, token_index_B=torch.tensor([1]), mask_BQ=torch.zeros(2, 6)
+        )
