@@ -9,18 +9,9 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from tavid_core import image_fields
 from tavid_core.errors import InputError
-from tavid_core.mask import binarize_mask
-from tavid_ros.conversions.codecs import decode_picture, encode_jpeg, read_picture_size
-from tavid_ros.conversions.pixels import (
-    COLOR_ENCODINGS,
-    DEPTH_ENCODINGS,
-    MASK_ENCODINGS,
-    PixelFormat,
-    PixelLayout,
-    check_layout,
-    unpack_pixels,
-)
+from tavid_core.picture_codecs import decode_picture, encode_jpeg, read_picture_size
 
 __all__ = [
     "check_depth_message",
@@ -36,8 +27,6 @@ __all__ = [
     "message_from_mask",
 ]
 
-_MILLIMETRES_PER_METRE = 1000.0
-
 
 def is_empty_image(message: Image) -> bool:
     """Tell whether an image field was left out.
@@ -49,19 +38,6 @@ def is_empty_image(message: Image) -> bool:
         True for a default-constructed message.
     """
     return message.width == 0 and message.height == 0 and len(message.data) == 0
-
-
-def _check(
-    name: str, message: Image, encodings: dict[str, PixelFormat]
-) -> tuple[PixelLayout, PixelFormat]:
-    layout = PixelLayout(
-        height=message.height,
-        width=message.width,
-        step=message.step,
-        encoding=message.encoding,
-        is_bigendian=bool(message.is_bigendian),
-    )
-    return layout, check_layout(name, layout, len(message.data), encodings)
 
 
 def check_image_message(message: Image | CompressedImage, name: str = "image") -> None:
@@ -77,7 +53,7 @@ def check_image_message(message: Image | CompressedImage, name: str = "image") -
     if isinstance(message, CompressedImage):
         read_picture_size(name, bytes(message.data))
     else:
-        _check(name, message, COLOR_ENCODINGS)
+        image_fields.check_color_fields(message, name)
 
 
 def check_mask_message(message: Image, name: str = "target_mask") -> None:
@@ -90,7 +66,7 @@ def check_mask_message(message: Image, name: str = "target_mask") -> None:
     Raises:
         InputError: If its fields contradict each other.
     """
-    _check(name, message, MASK_ENCODINGS)
+    image_fields.check_mask_fields(message, name)
 
 
 def check_depth_message(message: Image, name: str = "depth") -> None:
@@ -103,7 +79,7 @@ def check_depth_message(message: Image, name: str = "depth") -> None:
     Raises:
         InputError: If its fields contradict each other.
     """
-    _check(name, message, DEPTH_ENCODINGS)
+    image_fields.check_depth_fields(message, name)
 
 
 def image_from_message(message: Image | CompressedImage, name: str = "image") -> NDArray[np.uint8]:
@@ -121,11 +97,7 @@ def image_from_message(message: Image | CompressedImage, name: str = "image") ->
     """
     if isinstance(message, CompressedImage):
         return decode_picture(name, bytes(message.data))
-    layout, pixel = _check(name, message, COLOR_ENCODINGS)
-    values = unpack_pixels(message.data, layout, pixel)
-    if values.ndim == 2:
-        return np.repeat(values[:, :, None], 3, axis=2)
-    return np.ascontiguousarray(values[:, :, list(pixel.rgb_channels)])
+    return image_fields.read_color(message, name)
 
 
 def mask_from_message(message: Image, name: str = "target_mask") -> NDArray[np.bool_]:
@@ -141,11 +113,7 @@ def mask_from_message(message: Image, name: str = "target_mask") -> NDArray[np.b
     Raises:
         InputError: If the message is malformed or holds other values.
     """
-    layout, pixel = _check(name, message, MASK_ENCODINGS)
-    try:
-        return binarize_mask(unpack_pixels(message.data, layout, pixel))
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
+    return image_fields.read_mask(message, name)
 
 
 def depth_from_message(message: Image, name: str = "depth") -> NDArray[np.float32]:
@@ -162,12 +130,7 @@ def depth_from_message(message: Image, name: str = "depth") -> NDArray[np.float3
     Raises:
         InputError: If the message is malformed.
     """
-    layout, pixel = _check(name, message, DEPTH_ENCODINGS)
-    depth_m = unpack_pixels(message.data, layout, pixel).astype(np.float32)
-    if message.encoding == "16UC1":
-        depth_m /= _MILLIMETRES_PER_METRE
-    depth_m[~(np.isfinite(depth_m) & (depth_m > 0))] = np.nan
-    return depth_m
+    return image_fields.read_depth(message, name)
 
 
 def _fill(message: Image, values: NDArray[np.generic], encoding: str) -> Image:

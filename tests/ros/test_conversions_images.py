@@ -13,8 +13,8 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header
 
 from tavid_core.errors import InputError, TavidError
+from tavid_core.picture_codecs import read_picture_size
 from tavid_ros import conversions
-from tavid_ros.conversions.codecs import read_picture_size
 from tests.ros.messages import make_image_message
 
 

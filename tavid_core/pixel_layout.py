@@ -1,7 +1,7 @@
 """Bytes of an image message to an array: every size is checked before it is used.
 
-No ROS import here, so that the checks run (and are fuzzed) anywhere. Layouts follow
-sensor_msgs/image_encodings.hpp for the encodings that the topics of this package name.
+Live messages and those of recorded bags are read here. Layouts follow
+sensor_msgs/image_encodings.hpp for the encodings that the topics of the nodes name.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """JPEG and PNG bytes to pixels, with the size read from the header before anything is decoded.
 
-A picture of a few kilobytes can claim gigabytes of pixels; so the claim is checked first. No ROS
-import here, see pixels.py.
+A picture of a few kilobytes can claim gigabytes of pixels; so the claim is checked first. Live
+messages and those of recorded bags are decoded here.
 """
 
 from __future__ import annotations
