@@ -179,7 +179,7 @@ def install(venv: Path) -> None:
         _pip(python, [*shared, *torch_options, "torch"], log_path)
     _pip(
         python,
-        [*shared, "--no-build-isolation", "-r", str(WHEELS), "-e", ".[train,arm,viz,dev]"],
+        [*shared, "--no-build-isolation", "-r", str(WHEELS), "-e", ".[train,data,arm,viz,dev]"],
         log_path,
     )
     rewrite_include_folders(venv, python)
