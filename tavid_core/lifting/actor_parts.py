@@ -23,6 +23,7 @@ from tavid_core.lifting.hands import hand_aperture, hand_quaternions
 from tavid_core.lifting.keypoint_checks import check_keypoints
 from tavid_core.lifting.keypoints import GRIPPER, HAND_NAMES, Keypoints
 from tavid_core.lifting.limb_lift import LimbMotion
+from tavid_core.lifting.people import ActorChoice, choose_actor
 from tavid_core.lifting.target import TargetTrack
 from tavid_core.types import BodyFit, CameraIntrinsics, PlanRequest, PointTrack
 
@@ -37,11 +38,13 @@ class Actor:
         kind: "person", "arm" or "none".
         keypoints: Of the person, or the tip of the arm, model pixels.
         hand_names: The hands that are seen surely enough to be worth a track.
+        choice: Who of several people it is.
     """
 
     kind: str
     keypoints: Keypoints
     hand_names: tuple[str, ...]
+    choice: ActorChoice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,30 +71,46 @@ def find_actor(
     Args:
         frames: Of the rollout, uint8 (T, h, w, 3).
         request: With or without an actor mask, caller's pixels.
-        keypoints: Of a person, model pixels.
+        keypoints: Of the people in the picture, model pixels.
         fit: How the request's image became the rollout's frame 0.
         track: Of the target.
 
     Returns:
         The actor; of kind "none" without hands if nobody is seen surely enough.
     """
-    keypoints = check_keypoints(keypoints)
-    if actor_confidence(keypoints) >= MIN_ACTOR_CONFIDENCE:
-        hands = tuple(
-            name for name in HAND_NAMES if mean_confidence(keypoints, name) >= MIN_POINT_CONFIDENCE
-        )
-        if hands:
-            return Actor("person", keypoints, hands)
-    if request.actor_mask is not None:
-        try:
-            mask = fit.fit_mask(request.actor_mask, name="actor_mask", may_be_cut=True)
-        except InputError:
-            # Wholly outside the model's window: there is no arm to follow.
-            return Actor("none", keypoints, ())
+    mask = _actor_mask(request, fit)
+    people = [check_keypoints(one) for one in (keypoints, *keypoints.others)]
+    sure = [one for one in people if _has_hand(one)]
+    choice = ActorChoice(None, 0, True, "")
+    if sure:
+        choice = choose_actor(sure, track, mask)
+    if choice.keypoints is not None:
+        return Actor("person", choice.keypoints, _sure_hands(choice.keypoints), choice)
+    if mask is not None:
         arm = follow_arm(frames, mask, track)
         if mean_confidence(arm, GRIPPER) >= MIN_ACTOR_CONFIDENCE:
-            return Actor("arm", arm, (GRIPPER,))
-    return Actor("none", keypoints, ())
+            return Actor("arm", arm, (GRIPPER,), choice)
+    return Actor("none", people[0], (), choice)
+
+
+def _actor_mask(request: PlanRequest, fit: FrameFit) -> NDArray[np.bool_] | None:
+    if request.actor_mask is None:
+        return None
+    try:
+        return fit.fit_mask(request.actor_mask, name="actor_mask", may_be_cut=True)
+    except InputError:
+        # Wholly outside the model's window: it marks nobody who could act.
+        return None
+
+
+def _sure_hands(keypoints: Keypoints) -> tuple[str, ...]:
+    return tuple(
+        name for name in HAND_NAMES if mean_confidence(keypoints, name) >= MIN_POINT_CONFIDENCE
+    )
+
+
+def _has_hand(keypoints: Keypoints) -> bool:
+    return actor_confidence(keypoints) >= MIN_ACTOR_CONFIDENCE and bool(_sure_hands(keypoints))
 
 
 def collect_parts(

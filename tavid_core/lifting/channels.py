@@ -14,6 +14,7 @@ from tavid_core.lifting.body import (
 from tavid_core.lifting.contact import ContactInterval
 from tavid_core.lifting.depth import SceneDepth
 from tavid_core.lifting.keypoints import Keypoints
+from tavid_core.lifting.people import ActorChoice
 from tavid_core.lifting.target import TargetTrack
 from tavid_core.lifting.target_lift import TargetMotion
 from tavid_core.lifting.video_checks import VideoFaults
@@ -30,6 +31,8 @@ MEASURED_CHANNELS = ("hands", "target", "rotation", "contact")
 # Between two frames a hand does not cross this share of the picture.
 MAX_STEP_SHARE = 0.25
 DOUBTFUL_FACTOR = 0.7
+# Below `LOW_CONFIDENCE` however surely each of several people is seen.
+UNCLEAR_FACTOR = 0.49
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +41,8 @@ class Channels:
 
     Args:
         confidence: "actor", "hands", "target", "rotation", "contact", "scale", each 0..1.
-        reasons: For every channel below `LOW_CONFIDENCE`, one sentence.
+        reasons: For every channel below `LOW_CONFIDENCE` one sentence, and for those above it
+            what is worth knowing all the same.
     """
 
     confidence: dict[str, float]
@@ -53,6 +57,7 @@ def judge_channels(
     scene: SceneDepth,
     intrinsics: CameraIntrinsics,
     *,
+    choice: ActorChoice,
     target: TargetMotion,
     faults: VideoFaults,
 ) -> Channels:
@@ -65,6 +70,7 @@ def judge_channels(
         interval: The contact found in the picture.
         scene: Where metres come from.
         intrinsics: Of the caller's image.
+        choice: Who of the people in the picture acts.
         target: The lifted target.
         faults: Of the video; they lower all that is measured in it.
 
@@ -72,7 +78,7 @@ def judge_channels(
         One confidence per channel, with a reason where it is low.
     """
     judged = {
-        "actor": _judge_actor(keypoints),
+        "actor": _judge_actor(keypoints, choice),
         "hands": _judge_hands(hands, intrinsics, interval.hand, keypoints.notes),
         "target": _judge_target(track, target),
         "rotation": (target.rotation_confidence, target.rotation_reason),
@@ -83,18 +89,26 @@ def judge_channels(
         judged["contact"] = (0.0, "without a hand there is no contact")
     elif interval.start_frame is None:
         judged["contact"] = (0.0, interval.reason or "no hand touches the target")
+    if not choice.is_clear:
+        for name in ("hands", "contact"):
+            judged[name] = (DOUBTFUL_FACTOR * judged[name][0], choice.reason)
     if faults.reason:
         for name in MEASURED_CHANNELS:
             judged[name] = (faults.factor * judged[name][0], faults.reason)
     confidence = {name: float(np.clip(value, 0, 1)) for name, (value, _) in judged.items()}
+    told = {"actor": choice.reason, "hands": "; ".join(keypoints.notes)}
     reasons = {
-        name: reason for name, (_, reason) in judged.items() if confidence[name] < LOW_CONFIDENCE
+        name: reason if confidence[name] < LOW_CONFIDENCE else told[name]
+        for name, (_, reason) in judged.items()
+        if confidence[name] < LOW_CONFIDENCE or told.get(name)
     }
     return Channels(confidence=confidence, reasons=reasons)
 
 
-def _judge_actor(keypoints: Keypoints) -> tuple[float, str]:
+def _judge_actor(keypoints: Keypoints, choice: ActorChoice) -> tuple[float, str]:
     sureness = actor_confidence(keypoints)
+    if not choice.is_clear:
+        return max(MIN_ACTOR_CONFIDENCE, UNCLEAR_FACTOR * sureness), choice.reason
     if sureness < MIN_ACTOR_CONFIDENCE:
         return sureness, (
             f"no actor is seen (detection {sureness:.2f}, {MIN_ACTOR_CONFIDENCE} needed)"

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from tavid_core.errors import WeightsError, check_shape
 from tavid_core.lifting.keypoints import Keypoints
+from tavid_core.lifting.people import find_people
 
 __all__ = ["HeatmapDetector", "HeatmapNetwork"]
 
@@ -135,7 +136,6 @@ class HeatmapDetector:
         meta = {"names": list(self.names), "width": self.network.head.in_channels // 2}
         path.with_suffix(".json").write_text(json.dumps(meta) + "\n", encoding="utf-8")
 
-    @torch.inference_mode()
     def __call__(self, frames: NDArray[np.uint8]) -> Keypoints:
         """Detect.
 
@@ -146,6 +146,10 @@ class HeatmapDetector:
             Keypoints in the pixels of `frames`; confidence is the height of the heatmap's peak.
         """
         check_shape("frames", frames.shape, (None, None, None, 3), "Stack RGB frames.")
+        return find_people(self._detect_one, frames)
+
+    @torch.inference_mode()
+    def _detect_one(self, frames: NDArray[np.uint8]) -> Keypoints:
         height, width = frames.shape[1:3]
         small = np.stack(
             [cv2.resize(f, INPUT_HW[::-1], interpolation=cv2.INTER_AREA) for f in frames]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tavid_core.lifting.keypoints import FURTHER_NAMES, KEYPOINT_NAMES, Keypoint
 __all__ = ["KeypointFile", "read_keypoints"]
 
 MAX_BYTES = 64 << 20
+MAX_PEOPLE = 8
 KNOWN_NAMES = (*KEYPOINT_NAMES, *FURTHER_NAMES)
 ADVICE = "See docs/formats.md, 'Keypoint file'."
 # A wrist is 6 to 8 cm from the middle of the palm.
@@ -60,9 +61,7 @@ class KeypointFile:
                 f"for {len(frames)} frames. Detect the keypoints in this very rollout: the same "
                 "request and seed give it again."
             )
-        scale = np.array(frames.shape[2:0:-1]) / np.array(self._size)
-        pixels = (self._keypoints.pixels + 0.5) * scale - 0.5
-        return dataclasses.replace(self._keypoints, pixels=pixels.astype(np.float32))
+        return _scale(self._keypoints, np.array(frames.shape[2:0:-1]) / np.array(self._size))
 
 
 def read_keypoints(path: str | Path) -> tuple[Keypoints, tuple[int, int]]:
@@ -96,6 +95,15 @@ def read_keypoints(path: str | Path) -> tuple[Keypoints, tuple[int, int]]:
         ) from error
 
 
+def _scale(keypoints: Keypoints, scale: NDArray[np.float64]) -> Keypoints:
+    pixels = (keypoints.pixels + 0.5) * scale - 0.5
+    return dataclasses.replace(
+        keypoints,
+        pixels=pixels.astype(np.float32),
+        others=tuple(_scale(other, scale) for other in keypoints.others),
+    )
+
+
 def _read_npz(path: Path) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
@@ -121,18 +129,53 @@ def _join(fields: Mapping[str, Any]) -> tuple[Keypoints, tuple[int, int]]:
             f"keypoint file's size must be [width, height] in pixels, got {str(size)[:60]}. "
             f"{ADVICE}"
         )
-    pixels = _numbers("pixels", fields["pixels"], (len(names), 2))
+    people = _people(fields)
+    first, *others = (_join_person(names, *person) for person in people)
+    return dataclasses.replace(first, others=tuple(others)), (size[0], size[1])
+
+
+def _people(fields: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """Divide arrays with one more axis, in front, among several people."""
+    parts = [fields["pixels"], fields.get("confidence"), fields.get("relative_m")]
+    if _depth_of(parts[0]) != 4:
+        return [tuple(parts)]
+    num_people = len(parts[0])
+    for name, part in zip(("confidence", "relative_m"), parts[1:], strict=True):
+        if part is not None and len(part) != num_people:
+            raise InputError(
+                f"keypoint file's {name} must be of {num_people} people as its pixels are, got "
+                f"{len(part)}. {ADVICE}"
+            )
+    if not 1 <= num_people <= MAX_PEOPLE:
+        raise InputError(
+            f"keypoint file must hold 1 to {MAX_PEOPLE} people, got {num_people}. Leave out those "
+            "who are far from the target."
+        )
+    return [tuple(part if part is None else part[i] for part in parts) for i in range(num_people)]
+
+
+def _depth_of(values: object) -> int:
+    """Number of axes of an array or of nested lists; null ends the search in a list."""
+    if isinstance(values, np.ndarray):
+        return values.ndim
+    if not isinstance(values, list):
+        return 0
+    return 1 + max((_depth_of(value) for value in values), default=0)
+
+
+def _join_person(
+    names: Sequence[str], pixels: object, confidence: object, relative_m: object
+) -> Keypoints:
+    pixels = _numbers("pixels", pixels, (len(names), 2))
     is_seen = np.isfinite(pixels).all(axis=-1)
-    confidence = is_seen.astype(np.float32)
-    if fields.get("confidence") is not None:
-        confidence = _numbers("confidence", fields["confidence"], (len(names),))
-        check_shape("keypoint file's confidence", confidence.shape, is_seen.shape, ADVICE)
-        confidence = np.where(is_seen, confidence, 0.0).astype(np.float32)
-    relative_m = None
-    if fields.get("relative_m") is not None:
-        relative_m = _numbers("relative_m", fields["relative_m"], (len(names), 3))
-    keypoints = Keypoints(tuple(names), pixels, confidence, relative_m)
-    return _with_hands(keypoints), (size[0], size[1])
+    sureness = is_seen.astype(np.float32)
+    if confidence is not None:
+        sureness = _numbers("confidence", confidence, (len(names),))
+        check_shape("keypoint file's confidence", sureness.shape, is_seen.shape, ADVICE)
+        sureness = np.where(is_seen, sureness, 0.0).astype(np.float32)
+    if relative_m is not None:
+        relative_m = _numbers("relative_m", relative_m, (len(names), 3))
+    return _with_hands(Keypoints(tuple(names), pixels, sureness, relative_m))
 
 
 def _check_names(names: object) -> None:

@@ -63,6 +63,7 @@ class Keypoints:
             to the camera's, float32 (T, K, 3), as a network guesses them from one picture; NaN
             where it does not. None from a detector that sees the picture only.
         notes: What was found to be wrong with them, one phrase each.
+        others: Further people in the same frames, each without `others`.
 
     Raises:
         InputError: If a name is there twice, or a confidence is outside 0..1.
@@ -74,6 +75,7 @@ class Keypoints:
     confidence: NDArray[np.float32]
     relative_m: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
+    others: tuple[Keypoints, ...] = ()
 
     def __post_init__(self) -> None:
         """Check names, shapes and range."""
@@ -91,6 +93,8 @@ class Keypoints:
                 f"confidence must be in 0..1, got {self.confidence.min()} to "
                 f"{self.confidence.max()}. Squash the detector's scores."
             )
+        for other in self.others:
+            check_shape("others", (other.num_frames,), expected[:1], advice)
 
     @property
     def num_frames(self) -> int:
@@ -120,7 +124,8 @@ class Keypoints:
             The keypoints, with confidence 0 in these frames.
         """
         confidence = np.where(is_lost[:, None], 0, self.confidence).astype(np.float32)
-        return dataclasses.replace(self, confidence=confidence)
+        others = tuple(other.without(is_lost) for other in self.others)
+        return dataclasses.replace(self, confidence=confidence, others=others)
 
     def track(self, name: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Give one point over all frames.

@@ -96,6 +96,7 @@ def _assemble(
         seen.touches.main,
         scene,
         seen.intrinsics,
+        choice=seen.who.choice,
         target=target,
         faults=seen.faults,
     )

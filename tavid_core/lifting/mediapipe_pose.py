@@ -1,6 +1,6 @@
 """People in real pictures, by the models inside the mediapipe wheel (extra `pose`).
 
-33 points of one person with a guess of their places in metres, and 21 points per hand where hands
+33 points of each person with a guess of their places in metres, and 21 points per hand where hands
 are seen. mediapipe brings its models with it; nothing is downloaded.
 
 Shape suffixes: T frames, L landmarks of mediapipe, K keypoints.
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tavid_core.errors import MissingExtraError, check_shape
 from tavid_core.lifting.keypoints import Keypoints
+from tavid_core.lifting.people import find_people
 
 __all__ = ["MediapipeDetector", "assemble_keypoints"]
 
@@ -56,7 +57,7 @@ MIN_DETECTION = 0.5
 
 
 class MediapipeDetector:
-    """Find one person in pictures; the network follows the person from frame to frame.
+    """Find people in pictures; the network follows each of them from frame to frame.
 
     Raises:
         MissingExtraError: If mediapipe is not installed.
@@ -79,6 +80,9 @@ class MediapipeDetector:
             One row per frame, in the pixels of `frames`; NaN where nobody is seen.
         """
         check_shape("frames", frames.shape, (None, None, None, 3), "Stack RGB frames.")
+        return find_people(self._detect_one, frames)
+
+    def _detect_one(self, frames: NDArray[np.uint8]) -> Keypoints:
         num_frames, height, width = frames.shape[:3]
         bodies = np.full((num_frames, NUM_BODY, 4), np.nan)
         bodies_m = np.full((num_frames, NUM_BODY, 3), np.nan)

@@ -46,6 +46,35 @@ def test_json_and_npz_say_the_same(tmp_path):
         np.testing.assert_array_equal(getattr(first, part), getattr(second, part))
 
 
+@pytest.mark.parametrize("kind", ["json", "npz"])
+def test_several_people_have_one_more_axis(tmp_path, kind):
+    pixels = np.arange(36, dtype=float).reshape(2, 3, 3, 2)
+    content = fields(pixels=pixels.tolist(), confidence=np.full((2, 3, 3), 0.5).tolist())
+    path = write(tmp_path, content)
+    if kind == "npz":
+        path = tmp_path / "k.npz"
+        np.savez(path, **{name: np.array(value) for name, value in content.items()})
+    found = KeypointFile(path)(np.zeros((3, 64, 96, 3), np.uint8))
+    (other,) = found.others
+    np.testing.assert_allclose(found.pixels[:, :3], pixels[0], atol=1e-5)
+    np.testing.assert_allclose(other.pixels[:, :3], pixels[1], atol=1e-5)
+    assert other.names == found.names
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"confidence": np.ones((1, 3, 3)).tolist()}, "of 2 people as its pixels are, got 1"),
+        ({"confidence": 1.0}, "must be a .json or .npz"),
+        ({"pixels": np.zeros((9, 1, 3, 2)).tolist()}, "hold 1 to 8 people, got 9"),
+    ],
+)
+def test_people_that_do_not_fit_together_are_refused(tmp_path, changes, words):
+    content = fields(pixels=np.zeros((2, 3, 3, 2)).tolist()) | changes
+    with pytest.raises(InputError, match=words):
+        read_keypoints(write(tmp_path, content))
+
+
 def test_wrist_stands_for_the_hand_with_less_confidence(tmp_path):
     keypoints, _ = read_keypoints(write(tmp_path, fields()))
     assert keypoints.names == (*NAMES, "left_hand")
