@@ -89,7 +89,8 @@ def test_parameters_are_declared_in_one_place(path):
 
 def test_worker_process_needs_no_ros():
     """The child process that runs the model must start, and crash, without DDS."""
-    worker_side = [path for path in NODES if path.name in {"worker_process.py", "worker_job.py"}]
+    names = {"child_process.py", "worker_process.py", "worker_job.py"}
+    worker_side = [path for path in NODES if path.name in names]
     assert worker_side
     for path in worker_side:
         assert not {name for name in list_imports(path) if is_ros(name)}, path
