@@ -1,4 +1,4 @@
-"""The options every source has: what is read, what is refused, and which code a source ends with."""
+"""The options every source has: what is read, what is refused, how a source ends."""
 
 import argparse
 import re
@@ -19,6 +19,8 @@ from training.sources.options import (
     run_conversion,
 )
 
+JOBS = (DrawnJob("a"),)
+
 
 def parse(*words):
     parser = argparse.ArgumentParser(prog="source", epilog="examples: none")
@@ -26,7 +28,7 @@ def parse(*words):
     return parser.parse_args([str(word) for word in words])
 
 
-def run(*words, jobs=(DrawnJob("a"),)):
+def run(*words, jobs=JOBS):
     return run_conversion(parse("--preset", "mini", "--workers", 0, *words), lambda rules: jobs)
 
 
