@@ -263,11 +263,10 @@ def _check_target_moves(
 ) -> None:
     """Believe a touch that was seen in the picture only if the target moves after it."""
     stop = start + rules.num_frames
-    centers = [
-        np.argwhere(mask).mean(axis=0)
-        for _, mask in masks_in(recording.target_masks, contact, stop)
-    ]
-    if centers:
+    after = dict(masks_in(recording.target_masks, contact, stop))
+    # Masks that end soon after the touch do not say what became of the target.
+    if after and max(after) >= (contact + stop) // 2:
+        centers = [np.argwhere(mask).mean(axis=0) for mask in after.values()]
         before = recording.target_masks[start]
         offsets = np.array(centers) - np.argwhere(before).mean(axis=0)
         moved_px = float(np.linalg.norm(offsets, axis=1).max())

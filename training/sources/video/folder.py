@@ -27,6 +27,7 @@ from training.sources.lazy_masks import LazyMasks, read_mask_picture, resize_mas
 from training.sources.picture_view import PictureView
 from training.sources.recording import Recording, SourceNote
 from training.sources.safe_names import safe_name
+from training.sources.still_target import carry_mask
 from training.sources.stretch import Mask, MaskLoader, Stretch, list_stretches
 from training.sources.video.captions import VideoNote
 from training.sources.video_file import VideoFile
@@ -90,13 +91,19 @@ class VideoJob:
                 size_hw=view.size_hw,
                 read_frames=stretch.read_frames,
                 caption=self.note.text,
-                target_masks=self._join(stretch, target),
+                target_masks=self._find_target(stretch, target),
                 actor_masks=self._join(stretch, actor),
                 contact=self._find_contact(stretch),
                 camera=view.camera,
                 source=self.source,
                 licence=self.licence,
             )
+
+    def _find_target(
+        self, stretch: Stretch, masks: tuple[list[float], list[MaskLoader]]
+    ) -> LazyMasks:
+        joined = self._join(stretch, masks)
+        return carry_mask(stretch, joined[0]) if list(joined) == [0] else joined
 
     def _join(self, stretch: Stretch, masks: tuple[list[float], list[MaskLoader]]) -> LazyMasks:
         return stretch.join_masks(*masks, tolerance_sec=0.5 / self.fps)

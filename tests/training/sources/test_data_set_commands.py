@@ -1,0 +1,54 @@
+"""Each data set's command, from its published layout to a clip folder that training reads."""
+
+import pytest
+
+from tests.training.sources.drawn_touch import (
+    draw_touch,
+    overlap,
+    write_mask,
+    write_mask_video,
+    write_video,
+)
+from training.clips import read_frames, read_mask, read_records
+from training.sources.video import command as video_command
+
+SIZE_HW = (192, 288)
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return draw_touch(num_frames=120, contact=60, size_hw=SIZE_HW)
+
+
+def read_only_clip(folder):
+    (record,) = read_records(folder)
+    frames = read_frames(folder, record)
+    assert frames.shape == (17, 64, 96, 3)
+    assert read_mask(folder, record.mask_file).any()
+    return record, frames
+
+
+def test_video_command(drawn, tmp_path, capsys):
+    write_video(tmp_path / "lab" / "push.mp4", drawn.frames)
+    write_mask(tmp_path / "lab" / "push_mask.png", drawn.target_masks[0])
+    write_mask_video(tmp_path / "lab" / "push_actor.mp4", drawn.actor_masks)
+    arguments = [str(tmp_path / "lab"), "--out", str(tmp_path / "clips"), "--preset", "mini"]
+    arguments += ["--workers", "0", "--caption", "A person pushes the disc."]
+    assert video_command.main([*arguments, "--licence", "CC0-1.0"]) == 0
+    record, _ = read_only_clip(tmp_path / "clips")
+    assert record.text == "A person pushes the disc."
+    assert (record.licence, record.source) == ("CC0-1.0", "video")
+    # The arm touches the disc in frame 60 of 30 per second: moment 16.
+    start = int(record.file_name.split("_")[-1].removesuffix(".mp4"))
+    assert abs(start + record.contact_frame - 16) <= 1
+    mask = read_mask(tmp_path / "clips", record.mask_file)
+    assert overlap(mask, drawn.target_masks[0][1::3, 1::3]) > 0.9
+    assert "1 clips from 1 files" in capsys.readouterr().out
+
+
+def test_video_command_tells_what_is_wrong(tmp_path, capsys):
+    arguments = [str(tmp_path), "--out", str(tmp_path / "clips")]
+    assert video_command.main(arguments) == 2
+    assert "error: folder must hold videos" in capsys.readouterr().err
+    assert video_command.main([*arguments, "--captions", str(tmp_path / "none.csv")]) == 2
+    assert "captions must be a readable UTF-8 file" in capsys.readouterr().err
