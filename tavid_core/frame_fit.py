@@ -115,6 +115,26 @@ class FrameFit:
             )
         return fit_mask(cropped, self.model_size_hw, image_size_hw=cropped.shape, name=name)
 
+    def fit_depth(self, depth_m: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Crop and resize depth with its image, without mixing near and far.
+
+        Args:
+            depth_m: float32 (H, W) of the caller's size, metres; NaN = unknown.
+
+        Returns:
+            float32 (h, w) of the model's size, metres: of the pixel nearest to each one's centre.
+
+        Raises:
+            ShapeError: If it has another size than the image.
+        """
+        check_shape("depth", depth_m.shape, self.image_size_hw, "Register it to the image.")
+        cropped = self._crop(depth_m)
+        rows, columns = (
+            ((2 * np.arange(new) + 1) * old) // (2 * new)
+            for new, old in zip(self.model_size_hw, cropped.shape, strict=True)
+        )
+        return cropped[np.ix_(rows, columns)]
+
     def fit_intrinsics(self, intrinsics: CameraIntrinsics) -> CameraIntrinsics:
         """Carry intrinsics over to the model's image.
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Protocol
 
 from tavid_core.config import PromptConfig, slot_placeholder
-from tavid_core.errors import ConfigError, PromptError
+from tavid_core.errors import ConfigError, InputError, PromptError
+from tavid_core.types import MAX_PROMPT_CHARACTERS
 
-__all__ = ["Tokenizer", "build_prompt", "count_tokens", "find_slot_index", "find_slot_indices"]
+__all__ = [
+    "Tokenizer",
+    "build_prompt",
+    "clean_prompt",
+    "count_tokens",
+    "find_slot_index",
+    "find_slot_indices",
+]
 
 
 class Tokenizer(Protocol):
@@ -17,6 +26,37 @@ class Tokenizer(Protocol):
 
     def __call__(self, text: str, **options: object) -> dict[str, list]:
         """Encode one text."""
+
+
+def clean_prompt(text: str, name: str = "prompt") -> str:
+    """Make a prompt safe to tokenise, to log and to show.
+
+    Args:
+        text: As received.
+        name: What the sender calls it, for the message.
+
+    Returns:
+        NFC, control characters turned into spaces, runs of spaces joined; maybe empty.
+
+    Raises:
+        InputError: If it is longer than 1024 characters.
+    """
+    if len(text) > 4 * MAX_PROMPT_CHARACTERS:
+        raise InputError(
+            f"{name} must have 1 to {MAX_PROMPT_CHARACTERS} characters, got {len(text)}. "
+            "Say in one sentence what should happen."
+        )
+    printable = "".join(
+        " " if unicodedata.category(character).startswith("C") else character
+        for character in unicodedata.normalize("NFC", text)
+    )
+    prompt = " ".join(printable.split())
+    if len(prompt) > MAX_PROMPT_CHARACTERS:
+        raise InputError(
+            f"{name} must have 1 to {MAX_PROMPT_CHARACTERS} characters, got {len(prompt)}. "
+            "Say in one sentence what should happen."
+        )
+    return prompt
 
 
 def build_prompt(prompt: str, config: PromptConfig) -> str:

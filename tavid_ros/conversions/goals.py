@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import unicodedata
 
 from geometry_msgs.msg import Point, PointStamped
 from std_msgs.msg import Header
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import ErrorCode, InputError
+from tavid_core.prompt import clean_prompt
 from tavid_core.types import (
-    MAX_PROMPT_CHARACTERS,
     InteractionPlan,
     PlanProgress,
     PlanRequest,
@@ -55,37 +54,6 @@ class GoalNumbers:
     guidance_scale: float | None = None
     num_frames: int | None = None
     num_candidates: int = 1
-
-
-def clean_prompt(text: str, name: str = "prompt") -> str:
-    """Make a prompt safe to tokenise, to log and to show.
-
-    Args:
-        text: As received.
-        name: What the sender calls it, for the message.
-
-    Returns:
-        NFC, control characters turned into spaces, runs of spaces joined; maybe empty.
-
-    Raises:
-        InputError: If it is longer than 1024 characters.
-    """
-    if len(text) > 4 * MAX_PROMPT_CHARACTERS:
-        raise InputError(
-            f"{name} must have 1 to {MAX_PROMPT_CHARACTERS} characters, got {len(text)}. "
-            "Say in one sentence what should happen."
-        )
-    printable = "".join(
-        " " if unicodedata.category(character).startswith("C") else character
-        for character in unicodedata.normalize("NFC", text)
-    )
-    prompt = " ".join(printable.split())
-    if len(prompt) > MAX_PROMPT_CHARACTERS:
-        raise InputError(
-            f"{name} must have 1 to {MAX_PROMPT_CHARACTERS} characters, got {len(prompt)}. "
-            "Say in one sentence what should happen."
-        )
-    return prompt
 
 
 def numbers_from_goal(goal: PlanInteraction.Goal, defaults: GoalNumbers) -> GoalNumbers:
