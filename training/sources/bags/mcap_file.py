@@ -100,6 +100,7 @@ class McapFile:
         from mcap.reader import SeekingReader
 
         limit = self._limits.max_record_bytes
+        self._stream.seek(0)
         try:
             reader = SeekingReader(self._stream, record_size_limit=limit)
             return {record.name: record.metadata for record in reader.iter_metadata()}
@@ -132,6 +133,7 @@ class McapFile:
         from mcap.reader import SeekingReader
 
         index = _Index()
+        self._stream.seek(0)
         try:
             reader = SeekingReader(
                 self._stream, validate_crcs=True, record_size_limit=self._limits.max_record_bytes

@@ -88,8 +88,9 @@ def _run(bag: Path, limits: BagLimits, order: dict[str, object]) -> Iterator[dic
                 if event["event"] == "error":
                     error = event["message"]
                     continue
+                is_recording = event["event"] == "recording"
                 yield event
-                if event["event"] == "recording":
+                if is_recording:
                     _send(process, "")
             if error is not None:
                 raise InputError(error)
