@@ -15,8 +15,16 @@ from numpy.typing import NDArray
 
 from tavid_core.camera import intrinsics_from_field_of_view, intrinsics_to_json, unproject
 from tavid_core.frame_fit import FrameFit
+from tavid_core.lifting.body_mesh import BodySurface
+from tavid_core.lifting.body_model import STANDIN, BodyModel, load_body_model
+from tavid_core.motion import BodyFit
 from tavid_core.plan_json import plan_to_json
-from tavid_core.summary import describe_outcome, rate_outcome
+from tavid_core.summary import (
+    describe_basis,
+    describe_motion,
+    describe_outcome,
+    rate_outcome,
+)
 from tavid_core.target_box import estimate_target_size
 from tavid_core.types import InteractionPlan
 from tavid_core.video import encode_mp4, enlarge
@@ -27,12 +35,15 @@ __all__ = ["render_page"]
 ASSETS = Path(__file__).parent / "assets" / "page"
 PICTURE_HEIGHT_PX = 320
 MAX_PICTURE_HEIGHT_PX = 720
-MAX_CLOUD_POINTS = 5000
+MAX_CLOUD_POINTS = 9000
 MAX_CLOUD_DEPTH_M = 8.0
+BODY_CELL_M = 0.035
+# What int16 millimetres can hold.
+MAX_BODY_M = 32.0
 FLAT_NOTE = " No depth was measured: the picture is laid flat at the assumed distance."
 
 
-def render_page(plan: InteractionPlan) -> str:
+def render_page(plan: InteractionPlan, body_model: BodyModel | None = None) -> str:
     """Make the page of a plan.
 
     It loads nothing from anywhere: pictures, video, numbers and scripts are inside. Text of users
@@ -40,6 +51,7 @@ def render_page(plan: InteractionPlan) -> str:
 
     Args:
         plan: What to show.
+        body_model: The body that was fitted, whose surface is shown; not needed for the stand-in.
 
     Returns:
         An HTML document.
@@ -47,21 +59,24 @@ def render_page(plan: InteractionPlan) -> str:
     request, rollout = plan.request, plan.rollout
     verdict = describe_outcome(plan)
     num_frames, fps = len(rollout.frames), rollout.fps
+    story = describe_motion(plan)
     facts = (
-        f"{num_frames} frames at {fps:g} fps, {num_frames / fps:.1f} s, "
-        f"planned in {plan.planning_time_sec:.1f} s"
+        f"{num_frames} frames, {num_frames / fps:.1f} s",
+        f"planned in {plan.planning_time_sec:.1f} s",
+        *describe_basis(plan),
     )
     parts = {
         "TITLE": html.escape(f"{verdict} - tavid"),
         "PROMPT": html.escape(request.prompt),
         "VERDICT": html.escape(verdict[0].upper() + verdict[1:]),
         "VERDICT_CLASS": rate_outcome(plan),
-        "FACTS": html.escape(facts),
+        "STORY": html.escape(f"{story[:1].upper()}{story[1:]}." if story else ""),
+        "FACTS": "".join(f"<span>{html.escape(fact)}</span>" for fact in facts),
         "CLOUD_NOTE": "" if plan.motion.scale_source == "sensor" else FLAT_NOTE,
         "VIDEO": base64.b64encode(encode_mp4(rollout)).decode("ascii"),
         "MASK_IMAGE": _picture(plan, None),
         "ATTENTION_FIGURE": _attention_figure(plan),
-        "DATA": _embed_json(_page_data(plan)),
+        "DATA": _embed_json(_page_data(plan, body_model)),
         "STYLE": _asset("page.css"),
         "SCENE_SCRIPT": _asset("scene.js"),
         "PAGE_SCRIPT": _asset("page.js"),
@@ -80,7 +95,7 @@ def _embed_json(document: dict[str, Any]) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def _page_data(plan: InteractionPlan) -> dict[str, Any]:
+def _page_data(plan: InteractionPlan, body_model: BodyModel | None) -> dict[str, Any]:
     request = plan.request
     height, width = request.image.shape[:2]
     camera = request.intrinsics or intrinsics_from_field_of_view(width, height)
@@ -91,6 +106,7 @@ def _page_data(plan: InteractionPlan) -> dict[str, Any]:
         "window": list(fit.window),
         "colors": {name: "#{:02x}{:02x}{:02x}".format(*rgb) for name, rgb in TRACK_COLORS.items()},
         "cloud": _cloud(plan),
+        "body": _body(plan.motion.body_fit, body_model),
         "target_size_m": _target_size(plan),
     }
 
@@ -125,6 +141,22 @@ def _cloud(plan: InteractionPlan) -> dict[str, Any] | None:
         "colors": base64.b64encode(np.ascontiguousarray(colors).tobytes()).decode("ascii"),
         "is_flat": is_flat,
         "size_m": float(np.median(depth_m[kept]) * step / camera.fx),
+    }
+
+
+def _body(fit: BodyFit | None, body_model: BodyModel | None) -> dict[str, Any] | None:
+    """Thin the fitted body's surface: int16 millimetres per frame and vertex, uint16 triangles."""
+    if fit is None or (body_model is None and fit.model != STANDIN):
+        return None
+    surface = BodySurface(fit, body_model or load_body_model()).thinned(BODY_CELL_M)
+    frames_m = np.stack([surface.at(frame) for frame in range(len(fit.residual_px))])
+    if not np.isfinite(frames_m).all() or np.abs(frames_m).max() > MAX_BODY_M:
+        return None
+    points_mm = (frames_m * 1000).round().astype("<i2")
+    return {
+        "num_vertices": frames_m.shape[1],
+        "points_mm": base64.b64encode(points_mm.tobytes()).decode("ascii"),
+        "triangles": base64.b64encode(surface.triangles.astype("<u2").tobytes()).decode("ascii"),
     }
 
 

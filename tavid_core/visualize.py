@@ -20,6 +20,7 @@ TRACK_COLORS = {
     "target": (77, 208, 255),
     "left_hand": (255, 176, 59),
     "right_hand": (255, 105, 150),
+    "gripper": (255, 105, 150),
 }
 OTHER_COLOR = (200, 205, 215)
 CONTACT_COLOR = (120, 255, 170)

@@ -85,6 +85,7 @@ class ActorLifter:
             for name in keypoints.names
             if part_of(name) in SKIN_TO_JOINT_M
             and (keypoints.track(name)[1] >= MIN_POINT_CONFIDENCE).any()
+            and not _stands_for_hand(name, keypoints)
         )
         picks = [keypoints.names.index(name) for name in self._names]
         self._confidence = np.nan_to_num(keypoints.confidence[:, picks])
@@ -179,6 +180,15 @@ class ActorLifter:
         # Across the ray the picture knows better, unless the hand is hidden.
         sigma_m = np.array([0.1, 0.1, GRIP_SIGMA_M]) / max(touch.confidence, 0.2)
         return Anchor(name=touch.hand, frame=touch.frame, position_m=position_m, sigma_m=sigma_m)
+
+
+def _stands_for_hand(name: str, keypoints: Keypoints) -> bool:
+    """Whether a wrist's place is all that is known of its hand, so that it would count twice."""
+    hand = name.replace("_wrist", "_hand")
+    if hand == name:
+        return False
+    pixels, hand_pixels = keypoints.track(name)[0], keypoints.track(hand)[0]
+    return bool(np.array_equal(pixels, hand_pixels, equal_nan=True))
 
 
 def lift_body(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tavid_core.errors import ConfigError, WeightsError
 from tavid_core.lifting.joint_tree import JOINT_NAMES, PARENTS
 
-__all__ = ["BodyModel", "load_body_model", "pose_joints"]
+__all__ = ["STANDIN", "BodyModel", "load_body_model", "pose_joints"]
 
 STANDIN_PATH = Path(__file__).parent.parent / "assets" / "standin_body.safetensors"
 STANDIN = "STANDIN"

@@ -1,5 +1,6 @@
 """The plan page as text: self-contained, escaped, and honest in its first line."""
 
+import base64
 import dataclasses
 import json
 import re
@@ -8,10 +9,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from tavid_core.lifting.body_mesh import mesh_body
+from tavid_core.lifting.body_model import load_body_model
 from tavid_core.page import render_page
-from tavid_core.summary import describe_outcome, rate_outcome, summarize_plan
+from tavid_core.summary import describe_motion, describe_outcome, rate_outcome, summarize_plan
 from tavid_core.types import Contact
-from tests.drawn import draw_plan
+from tests.drawn import draw_plan, fill_plan
 
 HOSTILE = (
     "lift it</script><script>document.title='owned'</script><img src=x onerror=alert(1)> @@DATA@@"
@@ -75,10 +78,11 @@ def test_page_carries_what_the_scripts_read(hostile):
     _, _, data = hostile
     assert data["window"] == [0, 0, 64, 96]
     assert data["camera"]["fx"] == 90
-    assert set(data["colors"]) == {"target", "left_hand", "right_hand"}
+    assert set(data["colors"]) == {"target", "left_hand", "right_hand", "gripper"}
+    assert data["body"] is None
     assert len(data["motion"]["target"]["positions_camera_m"]) == 17
     assert not data["cloud"]["is_flat"]
-    assert data["cloud"]["size_m"] == pytest.approx(1.1 * 2 / 90)
+    assert data["cloud"]["size_m"] == pytest.approx(1.1 / 90)
 
 
 def test_plan_without_depth_or_attention_is_flat_and_has_no_second_picture():
@@ -137,6 +141,68 @@ def test_verdict_without_touch():
     plan = dataclasses.replace(plan, motion=dataclasses.replace(plan.motion, contact=Contact()))
     assert describe_outcome(plan) == "target not touched"
     assert rate_outcome(plan) == "fair"
+
+
+def test_verdict_of_a_look_alike():
+    contact = Contact(hand="right_hand", start_frame=3, end_frame=5, touches_other=True)
+    plan = draw_plan()
+    plan = dataclasses.replace(plan, motion=dataclasses.replace(plan.motion, contact=contact))
+    assert describe_outcome(plan) == "something else is touched, not the target"
+    assert rate_outcome(plan) == "poor"
+    assert describe_motion(plan) == ""
+
+
+def test_story_says_how_far_hand_and_target_go():
+    plan = draw_plan()
+    hand_m = np.tile(np.float32([0, 0, 1]), (17, 1))
+    hand_m[8:, 0] = 0.25
+    target_m = np.tile(np.float32([0.25, 0, 1]), (17, 1))
+    target_m[12:, 1] = -1.5
+    contact = Contact(
+        hand="right_hand", start_frame=8, end_frame=12, touches_target=True, confidence=0.9
+    )
+    motion = dataclasses.replace(
+        plan.motion,
+        hands=(dataclasses.replace(plan.motion.hands[0], positions_camera_m=hand_m),),
+        target=dataclasses.replace(plan.motion.target, positions_camera_m=target_m),
+        contact=contact,
+        apertures_m={"right_hand": np.full(17, 0.07, np.float32)},
+    )
+    told = describe_motion(dataclasses.replace(plan, motion=motion))
+    assert told == (
+        "the right hand goes 25 cm to the target 1.03 m from the camera, with the fingers 7 cm "
+        "apart, and moves it 1.50 m"
+    )
+    unsure = dataclasses.replace(motion, contact=dataclasses.replace(contact, confidence=0.2))
+    told = describe_motion(dataclasses.replace(plan, motion=unsure))
+    assert told.startswith("the right hand would go 25 cm")
+    assert told.endswith("and move it 1.50 m")
+
+
+def test_body_is_shown_in_thin_triangles():
+    plan = fill_plan(draw_plan())
+    _, _, data = read(plan)
+    body = data["body"]
+    points = np.frombuffer(base64.b64decode(body["points_mm"]), "<i2")
+    frames_m = points.reshape(17, body["num_vertices"], 3) / 1000
+    triangles = np.frombuffer(base64.b64decode(body["triangles"]), "<u2").reshape(-1, 3)
+    assert 1000 < len(triangles) < 5000
+    assert triangles.max() == body["num_vertices"] - 1
+    whole_m, _ = mesh_body(plan.motion.body_fit, load_body_model(), 3)
+    np.testing.assert_allclose(frames_m[3].mean(axis=0), whole_m.mean(axis=0), atol=0.15)
+    assert "body: STANDIN" in render_page(plan)
+
+
+@pytest.mark.parametrize("damage", ["lost", "licensed"])
+def test_body_that_cannot_be_drawn_is_left_out(damage):
+    plan = fill_plan(draw_plan())
+    fit = plan.motion.body_fit
+    if damage == "lost":
+        fit = dataclasses.replace(fit, pelvis_camera_m=np.full((17, 3), np.nan, np.float32))
+    else:
+        fit = dataclasses.replace(fit, model="SMPLX")
+    plan = dataclasses.replace(plan, motion=dataclasses.replace(plan.motion, body_fit=fit))
+    assert read(plan)[2]["body"] is None
 
 
 def test_verdict_without_actor():

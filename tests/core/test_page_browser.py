@@ -56,7 +56,9 @@ def test_parts_of_the_motion_are_under_the_timeline(browser_path, tmp_path):
     dom = dump(browser_path, tmp_path, fill_plan(draw_plan()), frame=2)
     assert 'data-status="ready"' in dom
     assert 'class="span approach" title="approach: 0.00 to 0.88 s"' in dom
-    assert 'class="transport">transport</span>' in dom
+    assert re.search(r'class="span transport"[^>]*>transport</div>', dom)
+    assert re.search(r'<div id="touch"[^>]*><span class="">touch \d\.\d\d s</span>', dom)
+    assert re.search(r'id="state">right hand · approach · \d+ cm from the target\'s centre<', dom)
 
 
 def test_hostile_prompt_runs_nothing(browser_path, tmp_path):

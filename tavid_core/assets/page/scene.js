@@ -1,11 +1,19 @@
 "use strict";
 // A small 3D view on a 2D canvas: orbit camera, painter's order, no dependencies.
 // Coordinates are metres in the camera's optical frame: x right, y down, z forward.
+// From, to, and thickness in metres.
 const BONES = [
-  ["head", "left_shoulder"], ["head", "right_shoulder"], ["left_shoulder", "right_shoulder"],
-  ["left_shoulder", "left_elbow"], ["right_shoulder", "right_elbow"],
-  ["left_elbow", "left_hand"], ["right_elbow", "right_hand"],
+  ["left_shoulder", "right_shoulder", 0.09], ["left_hip", "right_hip", 0.09], ["left_shoulder", "left_hip", 0.09],
+  ["right_shoulder", "right_hip", 0.09],
+  ...["left", "right"].flatMap((side) => [
+    [`${side}_shoulder`, `${side}_elbow`, 0.07], [`${side}_elbow`, `${side}_hand`, 0.055],
+    [`${side}_hip`, `${side}_knee`, 0.1], [`${side}_knee`, `${side}_ankle`, 0.075],
+    [`${side}_hand`, `${side}_index_knuckle`, 0.02], [`${side}_hand`, `${side}_pinky_knuckle`, 0.02],
+    [`${side}_index_knuckle`, `${side}_index_tip`, 0.015], [`${side}_hand`, `${side}_thumb_tip`, 0.015],
+  ]),
 ];
+const HEAD_M = 0.1, BODY_NEARER_M = 0.1, BODY_COLOR = "#aeb8cc", SKIN = [174, 184, 204], ZOOM = 1.15, LIGHT = [-0.4, -0.7, -0.6];
+const VIEWS = { slanted: [-0.62, 0.3], side: [-1.45, 0.12], top: [0, 1.35] };
 
 function mix(a, b, share) { return a.map((value, axis) => value + (b[axis] - value) * share); }
 
@@ -25,21 +33,29 @@ class SpaceView {
     this.data = data;
     this.tracks = [...data.motion.hands, ...data.motion.body, data.motion.target];
     this.byName = Object.fromEntries(this.tracks.map((track) => [track.name, track]));
-    const seen = this.tracks.flatMap((track) => track.positions_camera_m.filter(Boolean));
+    this.seen = this.tracks.flatMap((track) => track.positions_camera_m.filter(Boolean));
     this.center = data.motion.target.positions_camera_m.find(Boolean) || [0, 0, 1];
-    if (seen.length) this.center = mix(this.center, median(seen), 0.6);
-    // A little towards the camera, so that its frustum is in view from the start.
-    this.center = this.center.map((value) => 0.72 * value);
+    if (this.seen.length) this.center = mix(this.center, median(this.seen), 0.5);
     this.cloud = decodeCloud(data.cloud);
-    this.reset();
+    this.body = decodeBody(data.body);
+    this.frame = 0;
+    this.onLook = () => {};
+    this.look("slanted", false);
     this.listen();
   }
 
-  reset() {
-    this.yaw = -0.7;
-    this.pitch = 0.28;
-    this.distance = 2.45 * Math.hypot(...this.center);
-    this.frame = this.frame || 0;
+  // From the camera's own place, or around the actor and the target so that all of them are in view.
+  look(name, isDrawn = true) {
+    const [x, y, z] = this.center;
+    if (name === "camera") {
+      [this.yaw, this.pitch] = [-Math.atan2(x, z), -Math.atan2(y, Math.hypot(x, z))];
+      this.distance = Math.hypot(x, y, z);
+    } else {
+      [this.yaw, this.pitch] = VIEWS[name];
+      this.distance = 2.9 * Math.max(0.3, spread(this.seen, this.center));
+    }
+    this.onLook(name);
+    if (isDrawn) this.draw();
   }
 
   listen() {
@@ -60,12 +76,13 @@ class SpaceView {
       event.preventDefault();
       this.zoom(Math.exp(event.deltaY * 0.0012));
     }, { passive: false });
-    canvas.addEventListener("dblclick", () => { this.reset(); this.draw(); });
+    canvas.addEventListener("dblclick", () => { this.look("slanted"); });
   }
 
   turn(dx, dy) {
     this.yaw += dx * 0.008;
     this.pitch = Math.max(-1.5, Math.min(1.5, this.pitch + dy * 0.008));
+    this.onLook("");
     this.draw();
   }
 
@@ -82,9 +99,11 @@ class SpaceView {
     const down = Math.cos(this.pitch) * y + Math.sin(this.pitch) * inward;
     const ahead = -Math.sin(this.pitch) * y + Math.cos(this.pitch) * inward + this.distance;
     if (ahead < 0.02) return null;
-    const scale = 1.15 * Math.min(this.width, this.height * 1.5) / ahead;
+    const scale = this.pixelsPerMetre(ahead);
     return [this.width / 2 + sideways * scale, this.height / 2 + down * scale, ahead];
   }
+
+  pixelsPerMetre(ahead) { return ZOOM * Math.min(this.width, this.height * 1.5) / ahead; }
 
   draw(frame = this.frame) {
     this.frame = frame;
@@ -95,12 +114,13 @@ class SpaceView {
     this.canvas.height = Math.round(this.height * ratio);
     this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.context.clearRect(0, 0, this.width, this.height);
-    this.drawCloud();
+    this.drawSolids();
     this.drawFrustum();
     this.drawBody();
     for (const track of [...this.data.motion.hands, this.data.motion.target]) this.drawPath(track);
     this.drawTargetBox();
     this.drawContact();
+    this.drawRuler();
   }
 
   line(points, color, width, alpha = 1) {
@@ -133,21 +153,56 @@ class SpaceView {
     context.stroke();
   }
 
-  drawCloud() {
-    const { points, colors } = this.cloud;
-    const order = [];
-    for (let i = 0; i < points.length; i += 1) {
-      const at = this.project(points[i]);
-      if (at) order.push([at[2], at[0], at[1], colors[i]]);
+  // Points and triangles of everything solid, far ones first.
+  drawSolids() {
+    const solids = this.body ? this.surface() : [];
+    for (let i = 0; i < this.cloud.points.length; i += 1) {
+      const at = this.project(this.cloud.points[i]);
+      if (at) solids.push([at[2], at, this.cloud.colors[i]]);
     }
-    order.sort((a, b) => b[0] - a[0]);
-    this.context.globalAlpha = this.data.cloud && this.data.cloud.is_flat ? 0.22 : 0.75;
-    for (const [ahead, x, y, color] of order) {
-      const size = Math.max(1, this.cloud.sizeM * 1.15 * this.width / ahead);
-      this.context.fillStyle = color;
-      this.context.fillRect(x - size / 2, y - size / 2, size, size);
+    solids.sort((a, b) => b[0] - a[0]);
+    const context = this.context, faint = this.data.cloud && this.data.cloud.is_flat ? 0.22 : 0.6;
+    context.lineWidth = 1;
+    for (const [ahead, place, color, isTriangle] of solids) {
+      context.fillStyle = color;
+      context.globalAlpha = isTriangle ? 1 : faint;
+      if (isTriangle) {
+        this.triangle(place, color);
+        continue;
+      }
+      const size = Math.max(1, 1.25 * this.cloud.sizeM * this.pixelsPerMetre(ahead));
+      context.fillRect(place[0] - size / 2, place[1] - size / 2, size, size);
     }
-    this.context.globalAlpha = 1;
+    context.globalAlpha = 1;
+  }
+
+  triangle([a, b, c], color) {
+    const context = this.context;
+    context.strokeStyle = color;
+    context.beginPath();
+    context.moveTo(a[0], a[1]);
+    context.lineTo(b[0], b[1]);
+    context.lineTo(c[0], c[1]);
+    context.closePath();
+    context.fill();
+    context.stroke();
+  }
+
+  // Triangles of the fitted body that face the eye, lit from above the camera.
+  surface() {
+    const points = this.body.frames[Math.round(this.frame)];
+    const places = points.map((point) => this.project(point));
+    const shown = [];
+    for (const corners of this.body.triangles) {
+      const [a, b, c] = corners.map((index) => places[index]);
+      // Seen from behind, or behind the eye.
+      if (!a || !b || !c || (b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]) > 0) continue;
+      const tone = 0.45 + 0.55 * Math.max(0, facing(corners.map((index) => points[index])));
+      const color = `rgb(${SKIN.map((value) => Math.round(value * tone)).join()})`;
+      // The picture's own actor lies on this surface, and would shine through.
+      shown.push([(a[2] + b[2] + c[2]) / 3 - BODY_NEARER_M, [a, b, c], color, true]);
+    }
+    return shown;
   }
 
   drawFrustum() {
@@ -162,12 +217,22 @@ class SpaceView {
 
   drawBody() {
     const at = (name) => this.byName[name] && sampleTrack(this.byName[name].positions_camera_m, this.frame);
-    for (const [from, to] of BONES) {
+    for (const [from, to, thickness] of this.body ? [] : BONES) {
       const ends = [at(from), at(to)];
-      if (ends[0] && ends[1]) this.line(ends, "#c8cdd7", 3, 0.85);
+      if (ends[0] && ends[1]) this.limb(ends, thickness);
     }
-    for (const track of this.data.motion.body) this.dot(at(track.name), "#c8cdd7", 3.5);
+    const head = this.body ? null : at("head");
+    if (head) this.limb([head, head], 2 * HEAD_M);
     for (const hand of this.data.motion.hands) this.drawAxes(hand);
+  }
+
+  // A thick line with a dark rim, so that limbs before each other are told apart.
+  limb(ends, thickness) {
+    const place = this.project(mix(ends[0], ends[1], 0.5));
+    if (!place) return;
+    const width = Math.max(3, thickness * this.pixelsPerMetre(place[2]));
+    this.line(ends, "#0f1116", width + 3, 0.5);
+    this.line(ends, BODY_COLOR, width, 0.9);
   }
 
   // Where a hand points: its x, y and z axis in red, green and blue, 6 cm long.
@@ -211,6 +276,23 @@ class SpaceView {
     const active = this.frame >= contact.start_frame;
     this.dot(contact.point_camera_m, active ? "#78ffaa" : "#4b6b58", 12, true);
   }
+
+  // How long a round length is at the distance of what is looked at.
+  drawRuler() {
+    const scale = this.pixelsPerMetre(this.distance), context = this.context;
+    const length = [0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5].find((metres) => metres * scale > 44) || 10;
+    const [x, y] = [14, this.height - 14];
+    context.strokeStyle = context.fillStyle = "#98a1b3";
+    context.lineWidth = 2;
+    context.beginPath();
+    context.moveTo(x, y - 4);
+    context.lineTo(x, y);
+    context.lineTo(x + length * scale, y);
+    context.lineTo(x + length * scale, y - 4);
+    context.stroke();
+    context.font = "12px system-ui, sans-serif";
+    context.fillText(length < 1 ? `${Math.round(100 * length)} cm` : `${length} m`, x + 5, y - 6);
+  }
 }
 
 // A vector turned by a unit quaternion x y z w.
@@ -226,12 +308,41 @@ function median(points) {
   return [middle(0), middle(1), middle(2)];
 }
 
+// How far from the centre all but the farthest tenth of some points are.
+function spread(points, center) {
+  const ways = points.map((point) => Math.hypot(...point.map((value, axis) => value - center[axis])));
+  return ways.sort((a, b) => a - b)[Math.floor(0.9 * ways.length)] || 0;
+}
+
+// How much a triangle faces the light, -1 to 1.
+function facing([a, b, c]) {
+  const [u, v] = [b, c].map((point) => point.map((value, axis) => value - a[axis]));
+  const normal = [u[1] * v[2] - u[2] * v[1], u[2] * v[0] - u[0] * v[2], u[0] * v[1] - u[1] * v[0]];
+  const dot = normal.reduce((sum, value, axis) => sum + value * LIGHT[axis], 0);
+  return dot / (Math.hypot(...normal) * Math.hypot(...LIGHT) || 1);
+}
+
+function decodeBytes(text) { return Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)); }
+
+// Little-endian int16 millimetres per frame and vertex, and uint16 triangles, see page.py; null without a body.
+function decodeBody(body) {
+  if (!body) return null;
+  const points = new DataView(decodeBytes(body.points_mm).buffer);
+  const corners = new DataView(decodeBytes(body.triangles).buffer);
+  const triple = (read, index) => [0, 1, 2].map((axis) => read(2 * (3 * index + axis)));
+  const metres = (at) => points.getInt16(at, true) / 1000, number = (at) => corners.getUint16(at, true);
+  return {
+    frames: Array.from({ length: points.byteLength / 6 / body.num_vertices }, (_, t) => (
+      Array.from({ length: body.num_vertices }, (__, v) => triple(metres, t * body.num_vertices + v)))),
+    triangles: Array.from({ length: corners.byteLength / 6 }, (_, index) => triple(number, index)),
+  };
+}
+
 // Points as little-endian int16 millimetres and RGB bytes, see page.py.
 function decodeCloud(cloud) {
   const decoded = { points: [], colors: [], sizeM: cloud ? cloud.size_m : 0 };
   if (!cloud) return decoded;
-  const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-  const view = new DataView(bytes(cloud.points_mm).buffer), colors = bytes(cloud.colors);
+  const view = new DataView(decodeBytes(cloud.points_mm).buffer), colors = decodeBytes(cloud.colors);
   for (let i = 0; i + 2 < colors.length; i += 3) {
     const metre = (axis) => view.getInt16(2 * (i + axis), true) / 1000;
     decoded.points.push([metre(0), metre(1), metre(2)]);
