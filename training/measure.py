@@ -1,0 +1,120 @@
+"""What one model does on one set of held-out scenes: contact rates and attention.
+
+Shapes: H x W pixels, h x w video tokens of a latent frame.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from tavid_core.errors import InputError
+from tavid_core.lifting.keypoints import KeypointDetector
+from tavid_core.mask import mask_to_grid
+from tavid_core.planner_sampler import RolloutSampler
+from tavid_core.types import PlanRequest
+from training.clips import read_frames, read_mask, read_records, read_truth
+from training.referee import Tally, judge
+from training.rollouts import BatchContext, imagine_batches
+
+__all__ = ["Measured", "attention_iou", "measure"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Rates over scenes.
+
+    Args:
+        tally: The referee's verdicts.
+        attention_iou: Mean overlap of the token's map and the mask, 0..1; None without a token.
+    """
+
+    tally: Tally
+    attention_iou: float | None
+
+    def to_json(self) -> dict[str, object]:
+        """Give JSON values.
+
+        Returns:
+            Rates, intervals, number of scenes, overlap.
+        """
+        iou = None if self.attention_iou is None else round(self.attention_iou, 4)
+        return {**self.tally.summary(), "attention_iou": iou}
+
+
+def measure(
+    sampler: RolloutSampler,
+    folder: Path,
+    detector: KeypointDetector,
+    *,
+    num_scenes: int,
+    title: str,
+    batch_size: int = 4,
+    around: BatchContext | None = None,
+) -> Measured:
+    """Imagine and judge held-out scenes.
+
+    Args:
+        sampler: Model and adapter.
+        folder: Held-out clips with truth; the model sees frame 0, mask and caption only.
+        detector: The referee's eyes.
+        num_scenes: How many of them; the scene's number is the seed of its noise, so that all rows
+            are given the same noise.
+        title: Of the progress bar.
+        batch_size: Scenes imagined at a time.
+        around: See `imagine_batches`.
+
+    Returns:
+        The rates.
+
+    Raises:
+        InputError: If the folder holds fewer scenes.
+    """
+    records = read_records(folder)[:num_scenes]
+    if len(records) < num_scenes:
+        raise InputError(
+            f"num_scenes must be at most the folder's {len(records)}, got {num_scenes}. "
+            "Draw more: python -m training.sources.sim --split held_out."
+        )
+    requests = [
+        PlanRequest(
+            image=read_frames(folder, record)[0],
+            target_mask=read_mask(folder, record.mask_file),
+            prompt=record.text,
+            seed=seed,
+        )
+        for seed, record in enumerate(records)
+    ]
+    tally, overlaps = Tally(), []
+    imagined = imagine_batches(sampler, requests, batch_size=batch_size, around=around)
+    bar = tqdm(imagined, desc=title, unit="scene", total=len(requests))
+    for record, request, clip in zip(records, requests, bar, strict=True):
+        truth = read_truth(folder, record)
+        masks, target = truth["instance_masks"], int(truth["target_index"])
+        tally.add(judge(clip.frames, masks, target, detector))
+        if clip.attention_map is not None:
+            overlaps.append(attention_iou(clip.attention_map, request.target_mask))
+    return Measured(tally=tally, attention_iou=float(np.mean(overlaps)) if overlaps else None)
+
+
+def attention_iou(map_hw: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:
+    """Overlap of the half-height region of a map with a mask.
+
+    Args:
+        map_hw: Of the target token, float32 (h, w).
+        mask: bool (H, W).
+
+    Returns:
+        Intersection over union on the grid of tokens, 0..1.
+    """
+    low, high = float(map_hw.min()), float(map_hw.max())
+    if high <= low:
+        return 0.0
+    region = (map_hw - low) / (high - low) >= 0.5
+    grid = mask_to_grid(mask, map_hw.shape) >= 0.5
+    union = int((region | grid).sum())
+    return int((region & grid).sum()) / union if union else 0.0
