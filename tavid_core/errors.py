@@ -24,6 +24,7 @@ __all__ = [
     "NotReadyError",
     "PromptError",
     "ShapeError",
+    "StorageError",
     "TavidError",
     "WeightsError",
     "check_shape",
@@ -118,6 +119,10 @@ class CanceledError(TavidError):
     """The caller asked to stop; not a failure."""
 
     code = ErrorCode.CANCELED
+
+
+class StorageError(TavidError, OSError):
+    """A file cannot be written: the disk is full, a quota is used up, a folder is read-only."""
 
 
 class NotReadyError(TavidError, RuntimeError):

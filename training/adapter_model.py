@@ -14,11 +14,10 @@ from tavid_core.adapter_manifest import AdapterManifest
 from tavid_core.attention import install_processors
 from tavid_core.model_card import MODEL_CARD_FILE, read_model_card
 from tavid_core.pipeline import TargetAwarePipeline
-from tavid_core.weights_file import hash_folder
 from training.clips import METADATA_NAME
 from training.finetune_config import FinetuneConfig
 
-__all__ = ["LORA_TARGETS", "prepare_transformer", "write_adapter"]
+__all__ = ["LORA_TARGETS", "describe_adapter", "prepare_transformer", "write_adapter"]
 
 LORA_TARGETS = ("to_k", "to_out.0", "to_q", "to_v")
 
@@ -47,43 +46,66 @@ def prepare_transformer(transformer: CogVideoXTransformer3DModel, config: Finetu
         adapter_name=ADAPTER_NAME,
     )
     transformer.patch_embed.proj.requires_grad_(True)
+    for parameter in transformer.parameters():
+        if parameter.requires_grad:
+            # Small updates would be rounded away in half precision.
+            parameter.data = parameter.data.float()
     install_processors(transformer, config.supervision.candidates(num_blocks))
     if config.gradient_checkpointing:
         # diffusers' default is the non-reentrant kind, which the recorded map needs.
         transformer.enable_gradient_checkpointing()
 
 
-def write_adapter(
-    out: Path, pipeline: TargetAwarePipeline, config: FinetuneConfig, base: Path, clips: Path
-) -> None:
-    """Write the adapter folder that planner, command line and node load.
+def describe_adapter(
+    config: FinetuneConfig, num_blocks: int, base: Path, clips: Path, base_sha256: str = ""
+) -> AdapterManifest:
+    """Say what a run trains.
 
     Args:
-        out: Folder to write.
-        pipeline: With the trained transformer.
         config: Of the run.
+        num_blocks: Of the transformer.
         base: Folder of the base model.
         clips: Clip folder.
+        base_sha256: `hash_folder` of the base.
 
-    Raises:
-        OSError: If it cannot be written.
+    Returns:
+        The manifest.
     """
-    supervision = config.supervision
-    manifest = AdapterManifest(
+    return AdapterManifest(
         base_model=_name_of(base),
-        base_model_sha256=hash_folder(base),
+        base_model_sha256=base_sha256,
         prompt=config.prompt,
         num_mask_slots=config.prompt.num_slots,
         lora_rank=config.lora_rank,
         lora_alpha=config.lora_alpha,
         lora_targets=LORA_TARGETS,
-        attention_blocks=supervision.candidates(len(pipeline.transformer.transformer_blocks)),
-        map_normalization=supervision.normalization,
-        attention_direction=supervision.direction,
+        attention_blocks=config.supervision.candidates(num_blocks),
+        map_normalization=config.supervision.normalization,
+        attention_direction=config.supervision.direction,
         training_step=config.loop.num_steps,
         dataset_sha256=hashlib.sha256((clips / METADATA_NAME).read_bytes()).hexdigest(),
     )
-    save_adapter(out, pipeline.transformer, manifest, dtype=torch.float16)
+
+
+def write_adapter(out: Path, pipeline: TargetAwarePipeline, manifest: AdapterManifest) -> None:
+    """Write the adapter folder that planner, command line and node load.
+
+    Args:
+        out: Folder to write.
+        pipeline: With the trained transformer, and the trained rows in the text encoder.
+        manifest: What was trained.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    save_adapter(
+        out,
+        pipeline.transformer,
+        manifest,
+        text_encoder=pipeline.text_encoder,
+        tokenizer=pipeline.tokenizer,
+        dtype=torch.float16,
+    )
 
 
 def _name_of(base: Path) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLCogVideoX
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 
 from tavid_core.errors import InputError
+from training.cache_file import read_cache, stale_cache, write_cache
 from training.clips import METADATA_NAME, ClipRecord, read_frames, read_mask, read_records
 from training.device import half_precision
 from training.mini import frames_to_tensor
@@ -64,6 +64,14 @@ def _key(
     if num_noisy_images or num_slots > 1:
         digest.update(f"{num_noisy_images} noisy images, {num_slots} slots".encode())
     return digest.hexdigest()
+
+
+def _hash_files(folder: Path, record: ClipRecord, num_slots: int) -> str:
+    digest = hashlib.sha256()
+    for name in (record.file_name, record.mask_file, record.actor_mask_file)[: 1 + num_slots]:
+        path = folder / (name or "")
+        digest.update(path.read_bytes() if path.is_file() else b"missing")
+    return digest.hexdigest()[:16]
 
 
 def _encode(vae: AutoencoderKLCogVideoX, video_BCTHW: torch.Tensor) -> torch.Tensor:
@@ -133,18 +141,15 @@ def load_or_build_cache(
     key = _key(folder, vae, records, num_noisy_images, num_slots)
     records = (read_records(folder) if records is None else records)[:limit]
     captions = tuple(record.text for record in records)
-    if path.is_file():
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-        if metadata.get("key") != key:
-            raise InputError(
-                f"latent cache must belong to these clips, this VAE and these settings, got "
-                f"{path.name} of others. Delete it or name another file."
-            )
-        tensors = load_file(path)
-        if len(tensors["latents_NFCHW"]) >= len(records):
-            kept = {name: tensor[: len(records)] for name, tensor in tensors.items()}
-            return LatentCache(**kept, captions=captions)
+    files = [_hash_files(folder, record, num_slots) for record in records]
+    demand = "latent cache must belong to these clips, this VAE and these settings"
+    found = read_cache(path, key, demand)
+    if found is not None and len(found[0]["latents_NFCHW"]) >= len(records):
+        # Files of older versions do not say which videos they were made of.
+        if json.loads(found[1].get("files", json.dumps(files)))[: len(files)] != files:
+            raise stale_cache(path, demand)
+        kept = {name: tensor[: len(records)] for name, tensor in found[0].items()}
+        return LatentCache(**kept, captions=captions)
     latents, images, masks = [], [], []
     for index, record in enumerate(tqdm(records, desc="encode", unit="clip")):
         video = frames_to_tensor(torch.from_numpy(read_frames(folder, record)[None]))
@@ -156,6 +161,5 @@ def load_or_build_cache(
         "images_NKCHW": torch.stack(images),
         "masks_NSHW": torch.stack(masks),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata={"key": key})
+    write_cache(path, tensors, {"key": key, "files": json.dumps(files)})
     return LatentCache(**tensors, captions=captions)

@@ -7,124 +7,67 @@ trained, on the diffusion loss and the attention loss of the slot token.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import torch
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer
 
-from tavid_core.errors import ConfigError, TavidError
-from tavid_core.pipeline import TargetAwarePipeline
-from tavid_core.prompt import find_slot_indices
-from training.adapter_model import prepare_transformer, write_adapter
-from training.cache import load_or_build_cache
-from training.clip_check import ClipDemands, check_clips
+from tavid_core.errors import CanceledError, ConfigError, TavidError
+from training.clip_check import check_clips
 from training.device import pick_device
 from training.dry_run import estimate, read_transformer_config
+from training.engine import Engine
 from training.finetune_config import SETTINGS, FinetuneConfig, with_settings
-from training.finetune_loss import FinetuneLoss
+from training.finetune_job import FinetuneJob, FinetuneResult
+from training.finetune_run import FinetuneRun, demands_of
 from training.recipes import RECIPES
-from training.trainer import apply_weights, run_loop
+from training.run_folder import RESUME_MODES
 
-__all__ = ["FinetuneJob", "finetune", "main"]
+__all__ = ["FinetuneJob", "FinetuneResult", "finetune", "main"]
 
+# What a shell reports for a program that SIGTERM ended.
+STOPPED = 143
 EXAMPLE = """\
 examples:
   python -m training.finetune cogvideox_5b_paper --dry-run
   python -m training.finetune mini --base tavid_core/assets/mini --clips runs/data/train \\
       --out runs/adapter --set steps=700 --set attention_weight=0.1
+  python -m training.finetune mini ... --validation-clips runs/data/held_out --validate-every 100
+  python -m training.finetune mini ... --set 'slot_words=[TGT]' --set added_tokens=true \\
+      --set train_tokens=true
+  accelerate launch --multi_gpu --num_processes 4 -m training.finetune cogvideox_5b_paper ...
+
+A run that was killed, or stopped by SIGTERM or Ctrl-C, goes on from its newest good checkpoint
+when the same command is given again. More: docs/training.md.
 """
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FinetuneJob:
-    """Where a run reads and writes.
-
-    Args:
-        base: Diffusers folder of the base model.
-        clips: Clip folder with masks.
-        out: Adapter folder to write; checkpoints go beside it, into `<out>_run`.
-        cache_file: Where latents are cached; None = beside the adapter.
-        limit: Use only the first clips.
-        skip_bad: Go on without clips that cannot be used.
-        device: Where to train.
-    """
-
-    base: Path
-    clips: Path
-    out: Path
-    cache_file: Path | None = None
-    limit: int | None = None
-    skip_bad: bool = False
-    device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
-
-
-def finetune(config: FinetuneConfig, job: FinetuneJob) -> None:
+def finetune(config: FinetuneConfig, job: FinetuneJob) -> FinetuneResult:
     """Train an adapter and write its folder.
+
+    Started by `accelerate launch`, every process calls this, and each gives the same result.
 
     Args:
         config: Of the run.
         job: Where it reads and writes.
 
+    Returns:
+        What came out.
+
     Raises:
-        InputError: If clips cannot be used, all of them named; or the latent cache is of others.
-        ConfigError: If the run does not fit the model.
+        InputError: If clips cannot be used, all of them named; or a cache is of others.
+        ConfigError: If the run does not fit the model, or the run folder is another run's.
         NonFiniteError: If the loss is not finite.
+        StorageError: If the disk is full; the last checkpoint is intact.
+        CanceledError: If a signal asked to stop; a checkpoint was saved.
     """
-    torch.manual_seed(config.loop.seed)
-    # Stored in half precision, the text encoder would stay so and not mix with the rest.
-    pipeline = TargetAwarePipeline.from_pretrained(
-        job.base, torch_dtype=torch.float32, use_safetensors=True
-    )
-    sizes = pipeline.transformer.config
-    demands = _demands(pipeline.tokenizer, pipeline.size_hw, sizes, config)
-    report = check_clips(job.clips, demands, job.limit)
-    records = report.require_good(skip_bad=job.skip_bad)
-    if report.problems:
-        print(f"{len(report.problems)} problems, {len(records)} clips are left", file=sys.stderr)
-    prepare_transformer(pipeline.transformer, config)
-    for module in (pipeline.text_encoder, pipeline.vae):
-        module.requires_grad_(False).eval()
-    pipeline.to(job.device)
-    cache = load_or_build_cache(
-        job.clips,
-        pipeline.vae,
-        job.cache_file or job.out.with_name(job.out.name + "_latents.safetensors"),
-        job.limit,
-        records=records if report.problems else None,
-        num_noisy_images=config.num_noisy_images,
-        num_slots=config.prompt.num_slots,
-    )
-    modules = {"transformer": pipeline.transformer}
-    run_folder = job.out.with_name(job.out.name + "_run")
-    loss = FinetuneLoss(pipeline, cache, config)
-    apply_weights(modules, run_loop(config.loop, run_folder, modules, loss, title="adapter"))
-    write_adapter(job.out, pipeline, config, job.base, job.clips)
-
-
-def _demands(
-    tokenizer: PreTrainedTokenizerBase | None,
-    size_hw: tuple[int, int],
-    sizes: Any,
-    config: FinetuneConfig,
-) -> ClipDemands:
-    length = sizes.max_text_seq_length
-
-    def check_caption(text: str) -> None:
-        # Without a tokenizer nobody knows how long a caption is.
-        if tokenizer is not None:
-            find_slot_indices(tokenizer, text, config.prompt, length)
-
-    return ClipDemands(
-        num_frames=sizes.sample_frames,
-        size_hw=size_hw,
-        num_slots=config.prompt.num_slots,
-        check_caption=check_caption,
-    )
+    engine = Engine.start(job.device, trackers=job.trackers, folder=job.run_folder)
+    try:
+        return FinetuneRun(config, job, engine).train()
+    finally:
+        engine.close()
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -134,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Words after the command, or None for the process's own.
 
     Returns:
-        The exit status: 0 done, 2 the input is unusable.
+        The exit status: 0 done, 2 the input is unusable, 143 a signal asked to stop.
     """
     options = _make_parser().parse_args(arguments)
     try:
@@ -144,21 +87,33 @@ def main(arguments: list[str] | None = None) -> int:
         for name in ("base", "clips", "out"):
             if getattr(options, name) is None:
                 raise ConfigError(f"{name} must be given, got none. Add --{name}, or --dry-run.")
-        job = FinetuneJob(
-            base=options.base,
-            clips=options.clips,
-            out=options.out,
-            cache_file=options.cache,
-            limit=options.limit,
-            skip_bad=options.skip_bad,
-            device=pick_device(options.device),
-        )
-        finetune(config, job)
+        result = finetune(config, _read_job(options))
+    except CanceledError as error:
+        print(f"finetune: {error}", file=sys.stderr)
+        return STOPPED
     except TavidError as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 2
-    print(json.dumps({"adapter": str(options.out), "steps": config.loop.num_steps}))
+    print(json.dumps(result.to_json()))
     return 0
+
+
+def _read_job(options: argparse.Namespace) -> FinetuneJob:
+    return FinetuneJob(
+        base=options.base,
+        clips=options.clips,
+        out=options.out,
+        cache_file=options.cache,
+        limit=options.limit,
+        skip_bad=options.skip_bad,
+        device=pick_device(options.device),
+        resume=options.resume,
+        trackers=tuple(name for name in options.trackers.split(",") if name != "none"),
+        validation_clips=options.validation_clips,
+        validate_every=options.validate_every,
+        num_validations=options.num_validations,
+        validation_steps=options.validation_steps,
+    )
 
 
 def _rehearse(config: FinetuneConfig, options: argparse.Namespace) -> int:
@@ -173,7 +128,9 @@ def _rehearse(config: FinetuneConfig, options: argparse.Namespace) -> int:
     # The VAE of every CogVideoX halves the sides three times, the mini model's twice.
     factor = 8 if options.base is None else _spatial_factor(options.base)
     size_hw = (sizes["sample_height"] * factor, sizes["sample_width"] * factor)
-    demands = _demands(tokenizer, size_hw, SimpleNamespace(**sizes), config)
+    if tokenizer is not None and config.prompt.added_tokens:
+        tokenizer.add_tokens(list(config.prompt.slot_words))
+    demands = demands_of(tokenizer, size_hw, SimpleNamespace(**sizes), config)
     report = check_clips(options.clips, demands, options.limit)
     print(f"clips           {len(report.records)} usable, {len(report.problems)} problems")
     for problem in report.problems:
@@ -203,6 +160,20 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--limit", type=int, metavar="N", help="use only the first clips")
     add("--cache", type=Path, metavar="FILE", help="latent cache [beside the adapter]")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
+    add(
+        "--resume",
+        nargs="?",
+        choices=RESUME_MODES,
+        const="require",
+        default="auto",
+        help="auto: go on if there is a checkpoint [auto]; require (or alone): there must be one; "
+        "never: there must be none",
+    )
+    add("--trackers", default="tensorboard", help="tensorboard, wandb, both, or none [tensorboard]")
+    add("--validation-clips", type=Path, metavar="DIR", help="imagine rollouts of these clips")
+    add("--validate-every", type=int, default=500, metavar="N", help="steps between them [500]")
+    add("--num-validations", type=int, default=4, metavar="N", help="how many clips [4]")
+    add("--validation-steps", type=int, metavar="N", help="denoising steps [the model's]")
     add(
         "--set",
         action="append",

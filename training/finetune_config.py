@@ -13,6 +13,8 @@ from training.trainer import LoopConfig
 
 __all__ = ["SETTINGS", "FinetuneConfig", "with_settings"]
 
+PRECISIONS = ("float32", "bfloat16")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
@@ -30,6 +32,12 @@ class FinetuneConfig:
         use_mask: False keeps the mask channel at zero, for runs that shall not know the target.
         prompt: Slot words, their sentence and where it stands.
         gradient_checkpointing: Computes activations again instead of keeping them.
+        micro_batch_size: Clips at a time in each process, the others after them; None = the
+            process's whole share of the batch.
+        precision: "bfloat16" (matrix products; what is trained stays float32) or "float32".
+        base_dtype: Of the frozen weights in memory, "float32" or "bfloat16".
+        train_tokens: Whether the rows of added slot tokens in the text encoder's table are
+            trained; the text encoder then runs in every step.
 
     Raises:
         ConfigError: If a field is unusable.
@@ -45,6 +53,10 @@ class FinetuneConfig:
     use_mask: bool = True
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     gradient_checkpointing: bool = False
+    micro_batch_size: int | None = None
+    precision: str = "bfloat16"
+    base_dtype: str = "float32"
+    train_tokens: bool = False
 
     def __post_init__(self) -> None:
         """Check ranges."""
@@ -61,10 +73,34 @@ class FinetuneConfig:
             raise ConfigError(
                 f"num_noisy_images must be in 0..64, got {self.num_noisy_images}. Try 4."
             )
+        self._check_engine()
         if self.prompt.num_slots > 2:
             raise ConfigError(
                 f"slot_words must be one or two, got {self.prompt.slot_words}. Clips hold the "
                 "masks of target and actor."
+            )
+
+    def _check_engine(self) -> None:
+        for name in ("precision", "base_dtype"):
+            if getattr(self, name) not in PRECISIONS:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(PRECISIONS)}, got "
+                    f"{getattr(self, name)!r}. Use 'float32'."
+                )
+        if self.base_dtype == "bfloat16" and self.precision == "float32":
+            raise ConfigError(
+                "precision must be bfloat16 on a base of base_dtype bfloat16, got float32. "
+                "Change one of them."
+            )
+        if self.micro_batch_size is not None and not 1 <= self.micro_batch_size <= self.batch_size:
+            raise ConfigError(
+                f"micro_batch_size must be in 1..{self.batch_size}, got {self.micro_batch_size}. "
+                "Leave it out to take the whole batch at once."
+            )
+        if self.train_tokens and not self.prompt.added_tokens:
+            raise ConfigError(
+                "added_tokens must be true where train_tokens is, got false. "
+                "Only rows of added slot tokens can be trained."
             )
 
 
@@ -90,6 +126,10 @@ SETTINGS: dict[str, tuple[str | None, str, Callable[[str], Any], str]] = {
     "seed": ("loop", "seed", int, "a whole number"),
     "max_minutes": ("loop", "max_minutes", float, "a number"),
     "save_every": ("loop", "save_every", int, "a whole number"),
+    "optimizer": ("loop", "optimizer", str, "a word"),
+    "weight_decay": ("loop", "weight_decay", float, "a number"),
+    "ema_decay": ("loop", "ema_decay", float, "a number"),
+    "schedule": ("loop", "schedule", str, "a word"),
     "batch_size": (None, "batch_size", int, "a whole number"),
     "lora_rank": (None, "lora_rank", int, "a whole number"),
     "lora_alpha": (None, "lora_alpha", float, "a number"),
@@ -97,6 +137,10 @@ SETTINGS: dict[str, tuple[str | None, str, Callable[[str], Any], str]] = {
     "num_noisy_images": (None, "num_noisy_images", int, "a whole number"),
     "use_mask": (None, "use_mask", _flag, "true or false"),
     "gradient_checkpointing": (None, "gradient_checkpointing", _flag, "true or false"),
+    "micro_batch_size": (None, "micro_batch_size", int, "a whole number"),
+    "precision": (None, "precision", str, "a word"),
+    "base_dtype": (None, "base_dtype", str, "a word"),
+    "train_tokens": (None, "train_tokens", _flag, "true or false"),
     "attention_weight": ("supervision", "weight", float, "a number"),
     "attention_blocks": ("supervision", "blocks", _numbers, "numbers like 5,8,11"),
     "block_choice": ("supervision", "choice", str, "a word"),
@@ -105,6 +149,7 @@ SETTINGS: dict[str, tuple[str | None, str, Callable[[str], Any], str]] = {
     "map_normalization": ("supervision", "normalization", str, "a word"),
     "slot_words": ("prompt", "slot_words", _words, "words like target,actor"),
     "sentence": ("prompt", "sentence", str, "a sentence"),
+    "added_tokens": ("prompt", "added_tokens", _flag, "true or false"),
     "sentence_position": ("prompt", "sentence_position", str, "a word"),
 }
 

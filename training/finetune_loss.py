@@ -6,109 +6,126 @@ D text width, Q first-frame tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from torch import nn
 
 from tavid_core.attention import AttentionRecorder, token_grid
 from tavid_core.pipeline import TargetAwarePipeline
-from tavid_core.prompt import build_prompt, find_slot_indices
-from training.batches import draw_batch, latent_masks, rotary_embedding
+from training.batches import latent_masks, rotary_embedding
 from training.cache import LatentCache
 from training.device import half_precision
 from training.finetune_config import FinetuneConfig
-from training.losses import diffusion_loss, noisy_latents
-from training.pretrain import tokenize
+from training.losses import diffusion_loss
+from training.samples import SampleBatch, SampleDrawer
 from training.supervision import attention_loss
+from training.texts import FrozenTexts, find_tokens, tokenize_prompts
 
 __all__ = ["FinetuneLoss"]
 
 
 class FinetuneLoss:
-    """Compute the losses of a step from the cache; a function of (step, generator).
+    """Compute the losses of samples from the caches; a function of (step, indices).
 
     Args:
         pipeline: Its transformer is prepared by `prepare_transformer`.
         cache: Latents, masks and captions of the clips.
         config: Of the run.
+        texts: The encoded captions, or the text encoder whose slot tokens are trained.
+        transformer: What to call instead of the pipeline's own, as several processes need.
     """
 
     def __init__(
-        self, pipeline: TargetAwarePipeline, cache: LatentCache, config: FinetuneConfig
+        self,
+        pipeline: TargetAwarePipeline,
+        cache: LatentCache,
+        config: FinetuneConfig,
+        texts: FrozenTexts | nn.Module,
+        transformer: nn.Module | None = None,
     ) -> None:
-        self.pipeline, self.cache, self.config = pipeline, cache, config
-        transformer = pipeline.transformer
-        self.device = transformer.device
-        self.num_blocks = len(transformer.transformer_blocks)
+        self.pipeline, self.cache, self.config, self.texts = pipeline, cache, config, texts
+        self.transformer = pipeline.transformer if transformer is None else transformer
+        self.device = pipeline.transformer.device
+        self.num_blocks = len(pipeline.transformer.transformer_blocks)
         latent_hw = tuple(cache.latents_NFCHW.shape[-2:])
-        self.rotary = rotary_embedding(transformer, cache.latents_NFCHW.shape[1])
-        self.grid_hw = token_grid(transformer, latent_hw)
+        self.rotary = rotary_embedding(pipeline.transformer, cache.latents_NFCHW.shape[1])
+        self.grid_hw = token_grid(pipeline.transformer, latent_hw)
         self.masks_NSHW = latent_masks(cache, latent_hw)
         self.token_masks_NSQ = latent_masks(cache, self.grid_hw).flatten(2)
-        self.states_LD, self.token_index = self._encode_texts()
+        self.max_tokens = pipeline.transformer.config.max_text_seq_length
+        self.token_index = find_tokens(
+            pipeline.tokenizer, cache.captions, config.prompt, self.max_tokens
+        )
+        self.samples = SampleDrawer(
+            cache,
+            seed=config.loop.seed,
+            batch_size=config.batch_size,
+            num_timesteps=pipeline.scheduler.config.num_train_timesteps,
+            image_dropout=config.image_dropout,
+        )
 
-    @torch.no_grad()
-    def _encode_texts(self) -> tuple[dict[str, torch.Tensor], dict[str, list[int]]]:
-        """Encode each caption once: the text encoder is frozen."""
-        prompt_config, tokenizer = self.config.prompt, self.pipeline.tokenizer
-        length = self.pipeline.transformer.config.max_text_seq_length
-        states, index = {}, {}
-        for caption in sorted(set(self.cache.captions)):
-            ids_BL = tokenize(tokenizer, [build_prompt(caption, prompt_config)], length)
-            states[caption] = self.pipeline.text_encoder(ids_BL.to(self.device))[0][0]
-            index[caption] = list(find_slot_indices(tokenizer, caption, prompt_config, length))
-        return states, index
-
-    def __call__(self, _step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Draw a batch and compute its losses.
+    def __call__(self, step: int, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """Compute the losses of some samples of a step.
 
         Args:
-            _step: Of the run; the generator carries all that depends on it.
-            generator: Source of all randomness.
+            step: Of the run.
+            indices: Which samples of the global batch.
 
         Returns:
             "loss" and its parts.
         """
-        config, scheduler = self.config, self.pipeline.scheduler
-        supervision = config.supervision
-        batch = draw_batch(
-            self.cache,
-            config.batch_size,
-            generator,
-            image_dropout=config.image_dropout,
-            device=self.device,
-        )
-        captions = [self.cache.captions[i] for i in batch.index_B.tolist()]
-        noisy, timesteps_B = noisy_latents(scheduler, batch.latents_BFCHW, generator)
+        supervision, scheduler = self.config.supervision, self.pipeline.scheduler
+        batch = self.samples.draw(step, indices, self.device)
+        noisy = scheduler.add_noise(batch.latents_BFCHW, batch.noise_BFCHW, batch.timesteps_B)
+        captions = [self.cache.captions[i] for i in batch.clips_B.tolist()]
         recorder = AttentionRecorder(
             token_index=[self.token_index[caption] for caption in captions],
             grid_hw=self.grid_hw,
-            blocks=supervision.draw(self.num_blocks, generator),
+            blocks=supervision.draw(self.num_blocks, self.samples.step_generator(step)),
             direction=supervision.direction,
         )
-        with half_precision(self.device):
-            prediction = self.pipeline.transformer(
-                hidden_states=torch.cat(
-                    [noisy, batch.image_BFCHW, self._mask_channels(noisy, batch.index_B)], dim=2
-                ),
-                encoder_hidden_states=torch.stack([self.states_LD[c] for c in captions]),
-                timestep=timesteps_B,
-                image_rotary_emb=self.rotary,
-                attention_kwargs={"recorder": recorder} if supervision.weight else None,
-                return_dict=False,
-            )[0]
+        prediction = self._predict(noisy, batch, captions, recorder)
         diffusion = diffusion_loss(
-            scheduler, prediction.float(), noisy, batch.latents_BFCHW, timesteps_B
+            scheduler, prediction.float(), noisy, batch.latents_BFCHW, batch.timesteps_B
         )
         if not supervision.weight:
             return {"loss": diffusion, "diffusion": diffusion}
-        masks_BSQ = self.token_masks_NSQ[batch.index_B].to(self.device)
+        masks_BSQ = self.token_masks_NSQ[batch.clips_B].to(self.device)
         attention = attention_loss(recorder.mean_map(), masks_BSQ, supervision.normalization)
         loss = diffusion + supervision.weight * attention
         return {"loss": loss, "diffusion": diffusion, "attention": attention}
 
-    def _mask_channels(self, noisy_BFCHW: torch.Tensor, index_B: torch.Tensor) -> torch.Tensor:
+    def _predict(
+        self,
+        noisy_BFCHW: torch.Tensor,
+        batch: SampleBatch,
+        captions: Sequence[str],
+        recorder: AttentionRecorder,
+    ) -> torch.Tensor:
+        masks = self._mask_channels(noisy_BFCHW, batch.clips_B)
+        with half_precision(self.device, enabled=self.config.precision == "bfloat16"):
+            return self.transformer(
+                hidden_states=torch.cat([noisy_BFCHW, batch.image_BFCHW, masks], dim=2),
+                encoder_hidden_states=self._encode(captions),
+                timestep=batch.timesteps_B,
+                image_rotary_emb=self.rotary,
+                attention_kwargs={"recorder": recorder} if self.config.supervision.weight else None,
+                return_dict=False,
+            )[0]
+
+    def _encode(self, captions: Sequence[str]) -> torch.Tensor:
+        if isinstance(self.texts, FrozenTexts):
+            return self.texts(captions).to(self.device)
+        ids_BL = tokenize_prompts(
+            self.pipeline.tokenizer, captions, self.config.prompt, self.max_tokens
+        )
+        return self.texts(ids_BL.to(self.device))
+
+    def _mask_channels(self, noisy_BFCHW: torch.Tensor, clips_B: torch.Tensor) -> torch.Tensor:
         """Masks in the first latent frame, zeros after it (paper, visual path)."""
         num_slots = self.masks_NSHW.shape[1]
         channels = torch.zeros_like(noisy_BFCHW[:, :, :1]).repeat(1, 1, num_slots, 1, 1)
         if self.config.use_mask:
-            channels[:, 0] = self.masks_NSHW[index_B].to(channels)
+            channels[:, 0] = self.masks_NSHW[clips_B].to(channels)
         return channels

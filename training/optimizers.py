@@ -1,4 +1,4 @@
-"""The optimizer of a run: AdamW for all, or Muon for the hidden matrices and AdamW for the rest."""
+"""The optimizer of a run: AdamW, also with states of 8 bits, or Muon for the hidden matrices."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from tavid_core.errors import ConfigError
+from tavid_core.errors import ConfigError, MissingExtraError
 
 __all__ = ["OPTIMIZERS", "OptimizerGroup", "build_optimizer"]
 
-OPTIMIZERS = ("adamw", "muon")
+OPTIMIZERS = ("adamw", "muon", "adamw8bit")
 
 # Muon equalises the singular values of an update, which is meant for matrices between hidden
 # features; tables looked up by index and the layer that writes the output stay with AdamW.
@@ -80,7 +80,8 @@ def build_optimizer(
     """Build the optimizer of a run.
 
     Args:
-        name: "adamw", or "muon" (needs fewer steps when a model is trained from scratch).
+        name: "adamw", "adamw8bit" (bitsandbytes; a quarter of the memory of its states), or "muon"
+            (needs fewer steps when a model is trained from scratch).
         parameters: What to train, by name.
         learning_rate: For both; Muon's update is scaled to AdamW's size.
         weight_decay: For both.
@@ -90,6 +91,7 @@ def build_optimizer(
 
     Raises:
         ConfigError: If the name is unknown.
+        MissingExtraError: If bitsandbytes is needed and missing.
 
     References:
         Jordan et al. 2024, Muon; Liu et al. 2025 (arXiv 2502.16982) for the update's scale.
@@ -106,7 +108,8 @@ def build_optimizer(
     rest = [parameter for key, parameter in parameters.items() if key not in hidden]
     optimizers: list[torch.optim.Optimizer] = []
     if rest:
-        optimizers.append(torch.optim.AdamW(rest, lr=learning_rate, weight_decay=weight_decay))
+        adamw = _import_adamw8bit() if name == "adamw8bit" else torch.optim.AdamW
+        optimizers.append(adamw(rest, lr=learning_rate, weight_decay=weight_decay))
     if hidden:
         optimizers.append(
             torch.optim.Muon(
@@ -117,3 +120,11 @@ def build_optimizer(
             )
         )
     return OptimizerGroup(optimizers)
+
+
+def _import_adamw8bit() -> type[torch.optim.Optimizer]:
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise MissingExtraError.of("bitsandbytes", "bnb") from error
+    return AdamW8bit

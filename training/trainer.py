@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
-import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
-from tavid_core.errors import ConfigError, NonFiniteError
-from training.optimizers import OptimizerGroup, build_optimizer
+from tavid_core.errors import CanceledError, ConfigError, NonFiniteError
+from training.checkpoints import Checkpoints
+from training.engine import Engine, split_batch
+from training.optimizers import build_optimizer
+from training.stop_signal import StopSignal
+from training.training_log import TrainingLog
 
-__all__ = ["LoopConfig", "run_loop"]
+__all__ = ["LoopConfig", "LoopResult", "StepReport", "TrainingLoop", "apply_weights", "run_loop"]
 
 LossFunction = Callable[[int, torch.Generator], Mapping[str, torch.Tensor]]
+BatchLoss = Callable[[int, Sequence[int]], Mapping[str, torch.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,42 @@ class LoopConfig:
         return self.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
+@dataclasses.dataclass(frozen=True)
+class StepReport:
+    """What a loop says after a step.
+
+    Args:
+        step: Steps done.
+        figures: Losses and the norm of the gradient.
+        weights: Averaged, by "module.parameter" name.
+        should_stop: Whether a signal has asked to stop by now.
+    """
+
+    step: int
+    figures: Mapping[str, float]
+    weights: Mapping[str, torch.Tensor]
+    should_stop: Callable[[], bool]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoopResult:
+    """What a loop ends with.
+
+    Args:
+        weights: Averaged, by "module.parameter" name.
+        first_step: Steps that were done before, by the run that was resumed.
+        num_steps: Steps done in all.
+        figures: Of the last step: losses and the norm of the gradient.
+        seconds: What this call took.
+    """
+
+    weights: Mapping[str, torch.Tensor]
+    first_step: int
+    num_steps: int
+    figures: Mapping[str, float]
+    seconds: float
+
+
 def _trainable(modules: Mapping[str, nn.Module]) -> dict[str, nn.Parameter]:
     return {
         f"{name}.{key}": parameter
@@ -98,45 +135,168 @@ def _buffers(modules: Mapping[str, nn.Module]) -> dict[str, torch.Tensor]:
     }
 
 
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+class TrainingLoop:
+    """Trains the parameters that require a gradient, from the newest good checkpoint on.
 
+    Args:
+        config: The schedule.
+        folder: Where checkpoints and `log.jsonl` go.
+        modules: What to train, by name; restored in place.
+        title: Of the progress bar.
+        engine: The process's place among others; None = one process, where the modules are.
+        batch_size: Samples of a step, over all processes.
+        micro_batch_size: Samples at a time; None = the whole share of the process.
 
-class _Checkpoints:
-    """Keep the two newest checkpoints; a manifest with hashes, written last, marks a good one."""
+    Raises:
+        ConfigError: If the batch cannot be divided evenly.
+    """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def save(
-        self, step: int, tensors: Mapping[str, torch.Tensor], optimizer: OptimizerGroup
+    def __init__(
+        self,
+        config: LoopConfig,
+        folder: Path,
+        modules: Mapping[str, nn.Module],
+        *,
+        title: str,
+        engine: Engine | None = None,
+        batch_size: int = 1,
+        micro_batch_size: int | None = None,
     ) -> None:
-        final = self.folder / f"step_{step:07d}"
-        part = self.folder / f".step_{step:07d}.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        save_file(
-            {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-            part / "weights.safetensors",
+        self._config, self._title, self._batch_size = config, title, batch_size
+        self._parameters, self._buffers = _trainable(modules), _buffers(modules)
+        device = next(iter(self._parameters.values())).device
+        self._engine = engine or Engine.start(device)
+        self._micro_batches = split_batch(
+            batch_size, self._engine.num_processes, self._engine.process_index, micro_batch_size
         )
-        torch.save(optimizer.state_dict(), part / "optimizer.pt")
-        files = {p.name: _sha256(p) for p in sorted(part.iterdir())}
-        (part / "manifest.json").write_text(json.dumps({"step": step, "sha256": files}))
-        shutil.rmtree(final, ignore_errors=True)
-        part.replace(final)
-        for old in sorted(self.folder.glob("step_*"))[:-2]:
-            shutil.rmtree(old)
+        self._optimizer = build_optimizer(
+            config.optimizer, self._parameters, config.learning_rate, config.weight_decay
+        )
+        self._average = {name: p.detach().clone() for name, p in self._parameters.items()}
+        self._checkpoints = Checkpoints(folder)
+        self._log = TrainingLog(folder)
+        self._stop = StopSignal()
 
-    def newest(self) -> Path | None:
-        for folder in sorted(self.folder.glob("step_*"), reverse=True):
-            try:
-                manifest = json.loads((folder / "manifest.json").read_text())
-                if all(_sha256(folder / n) == h for n, h in manifest["sha256"].items()):
-                    return folder
-            except (OSError, ValueError, KeyError):
-                pass
-            tqdm.write(f"checkpoint {folder.name} is damaged, falling back to the one before")
-        return None
+    def run(
+        self, loss_of: BatchLoss, after_save: Callable[[StepReport], None] | None = None
+    ) -> LoopResult:
+        """Train until the last step.
+
+        Args:
+            loss_of: Maps (step, indices into the global batch) to named losses; "loss" is
+                minimised. All its randomness must be a function of these.
+            after_save: Told of every step, after its checkpoint if it has one.
+
+        Returns:
+            The averaged weights and the last figures.
+
+        Raises:
+            NonFiniteError: If the loss is not finite; the last checkpoint stays.
+            StorageError: If a checkpoint or the log cannot be written; the last checkpoint stays.
+            CanceledError: If SIGTERM or Ctrl-C asked to stop; a checkpoint was saved.
+        """
+        config, engine = self._config, self._engine
+        first = self._restore()
+        started, step, figures = time.monotonic(), first, {}
+        if engine.is_main:
+            self._log.begin(first)
+        with (
+            tqdm(
+                total=config.num_steps,
+                initial=first,
+                desc=self._title,
+                unit="step",
+                disable=not engine.is_main,
+            ) as bar,
+            self._stop,
+        ):
+            while step < config.num_steps:
+                begun = time.monotonic()
+                figures = self._train_step(step, loss_of)
+                seconds = time.monotonic() - started
+                is_late = bool(config.max_minutes) and seconds > 60 * config.max_minutes
+                ends = engine.mean({"stop": self._stop.is_set(), "late": is_late})
+                step += 1
+                self._tell(bar, step, figures, self._batch_size / (time.monotonic() - begun))
+                if step % config.save_every == 0 or step == config.num_steps or any(ends.values()):
+                    self._save(step)
+                if ends["stop"]:
+                    raise CanceledError(
+                        f"training must go on to step {config.num_steps}, got a signal at step "
+                        f"{step}. It is saved; run the same command again to go on."
+                    )
+                if after_save is not None:
+                    after_save(StepReport(step, figures, self._average, self._stop.is_set))
+                if ends["late"]:
+                    break
+        return LoopResult(
+            weights=self._average,
+            first_step=first,
+            num_steps=step,
+            figures=figures or self._log.last(),
+            seconds=time.monotonic() - started,
+        )
+
+    def _train_step(self, step: int, loss_of: BatchLoss) -> dict[str, float]:
+        engine, config, count = self._engine, self._config, len(self._micro_batches)
+        self._optimizer.zero_grad()
+        totals: dict[str, float] = {}
+        for number, indices in enumerate(self._micro_batches, start=1):
+            with engine.accumulate(is_last=number == count):
+                losses = loss_of(step, indices)
+                engine.backward(losses["loss"] / count if count > 1 else losses["loss"])
+            for name, value in losses.items():
+                totals[name] = totals.get(name, 0.0) + float(value.detach()) / count
+        totals = engine.mean(totals)
+        if not math.isfinite(totals["loss"]):
+            raise NonFiniteError(
+                f"loss must be finite, got {totals['loss']} at step {step}. Lower the learning "
+                "rate and resume from the last checkpoint."
+            )
+        norm = engine.clip_gradients(list(self._parameters.values()), config.max_grad_norm)
+        self._optimizer.set_learning_rate(config.rate(step))
+        self._optimizer.step()
+        # A short memory at first, or the random start would linger in the average.
+        decay = min(config.ema_decay, (1 + step) / (10 + step)) if config.ema_decay else 0.0
+        for name, parameter in self._parameters.items():
+            self._average[name].lerp_(parameter.detach(), 1 - decay)
+        return {**totals, "grad_norm": norm}
+
+    def _tell(
+        self, bar: tqdm, step: int, figures: Mapping[str, float], samples_per_sec: float
+    ) -> None:
+        if not self._engine.is_main:
+            return
+        self._log.write({"step": step - 1, **figures})
+        memory_bytes = self._engine.peak_memory_bytes()
+        shown = {name: f"{value:.4f}" for name, value in figures.items()}
+        shown |= {"samples/s": f"{samples_per_sec:.3g}", "peak": f"{memory_bytes / 2**30:.1f} GiB"}
+        bar.set_postfix(shown, refresh=False)
+        bar.update()
+        rates = {"samples_per_sec": samples_per_sec, "peak_memory_gib": memory_bytes / 2**30}
+        self._engine.track({**figures, **rates, "learning_rate": self._config.rate(step - 1)}, step)
+
+    def _save(self, step: int) -> None:
+        if self._engine.is_main:
+            tensors = {f"last.{name}": value for name, value in self._parameters.items()}
+            tensors |= {f"average.{name}": value for name, value in self._average.items()}
+            tensors |= {f"buffer.{name}": value for name, value in self._buffers.items()}
+            self._checkpoints.save(step, tensors, self._optimizer.state_dict())
+        self._engine.wait()
+
+    def _restore(self) -> int:
+        newest = self._checkpoints.newest()
+        if newest is None:
+            return 0
+        tensors = newest.tensors
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(tensors[f"last.{name}"])
+                self._average[name].copy_(tensors[f"average.{name}"])
+            for name, buffer in self._buffers.items():
+                buffer.copy_(tensors[f"buffer.{name}"])
+        self._optimizer.load_state_dict(newest.optimizer)
+        return newest.step
 
 
 def run_loop(
@@ -147,7 +307,7 @@ def run_loop(
     *,
     title: str,
 ) -> dict[str, torch.Tensor]:
-    """Train the parameters that require a gradient, from the newest good checkpoint on.
+    """Train in one process, from the newest good checkpoint on.
 
     Args:
         config: The schedule.
@@ -162,85 +322,15 @@ def run_loop(
 
     Raises:
         NonFiniteError: If the loss is not finite; the last checkpoint stays.
+        StorageError: If a checkpoint cannot be written; the last one stays.
+        CanceledError: If a signal asked to stop; a checkpoint was saved.
+        ConfigError: If several processes were started.
     """
-    parameters, buffers = _trainable(modules), _buffers(modules)
-    optimizer = build_optimizer(
-        config.optimizer, parameters, config.learning_rate, config.weight_decay
-    )
-    average = {name: p.detach().clone() for name, p in parameters.items()}
-    checkpoints = _Checkpoints(folder)
-    first = _restore(checkpoints, parameters, buffers, average, optimizer)
-    started = time.monotonic()
-    folder.mkdir(parents=True, exist_ok=True)
-    with (
-        tqdm(total=config.num_steps, initial=first, desc=title, unit="step") as bar,
-        (folder / "log.jsonl").open("a", encoding="utf-8") as log,
-    ):
-        for step in range(first, config.num_steps):
-            losses = _train_step(config, step, parameters, optimizer, loss_of)
-            # A short memory at first, or the random start would linger in the average.
-            decay = min(config.ema_decay, (1 + step) / (10 + step)) if config.ema_decay else 0.0
-            for name, parameter in parameters.items():
-                average[name].lerp_(parameter.detach(), 1 - decay)
-            log.write(json.dumps({"step": step, **losses}) + "\n")
-            bar.set_postfix({k: f"{v:.4f}" for k, v in losses.items()}, refresh=False)
-            bar.update()
-            late = config.max_minutes and time.monotonic() - started > 60 * config.max_minutes
-            if (step + 1) % config.save_every == 0 or step + 1 == config.num_steps or late:
-                log.flush()
-                pairs = {f"last.{k}": v for k, v in parameters.items()}
-                pairs |= {f"average.{k}": v for k, v in average.items()}
-                pairs |= {f"buffer.{k}": v for k, v in buffers.items()}
-                checkpoints.save(step + 1, pairs, optimizer)
-            if late:
-                break
-    return average
 
+    def batch_loss(step: int, _: Sequence[int]) -> Mapping[str, torch.Tensor]:
+        return loss_of(step, torch.Generator().manual_seed(config.seed * 1_000_003 + step))
 
-def _restore(
-    checkpoints: _Checkpoints,
-    parameters: Mapping[str, nn.Parameter],
-    buffers: Mapping[str, torch.Tensor],
-    average: dict[str, torch.Tensor],
-    optimizer: OptimizerGroup,
-) -> int:
-    newest = checkpoints.newest()
-    if newest is None:
-        return 0
-    tensors = load_file(newest / "weights.safetensors")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(tensors[f"last.{name}"])
-            average[name].copy_(tensors[f"average.{name}"])
-        for name, buffer in buffers.items():
-            buffer.copy_(tensors[f"buffer.{name}"])
-    optimizer.load_state_dict(
-        torch.load(newest / "optimizer.pt", map_location="cpu", weights_only=True)
-    )
-    return int(json.loads((newest / "manifest.json").read_text())["step"])
-
-
-def _train_step(
-    config: LoopConfig,
-    step: int,
-    parameters: Mapping[str, nn.Parameter],
-    optimizer: OptimizerGroup,
-    loss_of: LossFunction,
-) -> dict[str, float]:
-    generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    losses = loss_of(step, generator)
-    loss = losses["loss"]
-    if not torch.isfinite(loss):
-        raise NonFiniteError(
-            f"loss must be finite, got {loss.item()} at step {step}. Lower the learning rate and "
-            "resume from the last checkpoint."
-        )
-    optimizer.zero_grad()
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(parameters.values(), config.max_grad_norm)
-    optimizer.set_learning_rate(config.rate(step))
-    optimizer.step()
-    return {**{k: float(v.detach()) for k, v in losses.items()}, "grad_norm": float(norm)}
+    return TrainingLoop(config, folder, modules, title=title).run(batch_loss).weights
 
 
 def apply_weights(modules: Mapping[str, nn.Module], weights: Mapping[str, torch.Tensor]) -> None:

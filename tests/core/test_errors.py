@@ -18,6 +18,7 @@ from tavid_core.errors import ErrorCode, MissingExtraError, ShapeError, TavidErr
         ("ActorNotFoundError", ErrorCode.NO_ACTOR, Exception),
         ("CanceledError", ErrorCode.CANCELED, Exception),
         ("NotReadyError", ErrorCode.NOT_READY, RuntimeError),
+        ("StorageError", ErrorCode.UNKNOWN, OSError),
         ("MissingExtraError", ErrorCode.NOT_READY, ImportError),
     ],
 )

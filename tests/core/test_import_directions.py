@@ -12,6 +12,7 @@ from tests.source_tree import ROOT, list_files, list_imports, module_name, top_l
 MODEL_STACK = {"torch", "diffusers", "transformers", "peft", "accelerate", "safetensors"}
 EXTRAS = {"mujoco", "smplx", "mediapipe", "segment_anything", "torchvision", "matplotlib"}
 EXTRAS |= {"mcap", "rosbags", "zstandard", "tensorboard", "mink", "rerun", "pyarrow", "trimesh"}
+EXTRAS |= {"bitsandbytes", "wandb"}
 
 # The modules of tavid_core that hold or run a network; every other one needs only numpy, OpenCV.
 WITH_MODEL = ("adapter", "attention", "lora_layout", "pipeline", "planner", "weights_file")

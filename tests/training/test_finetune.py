@@ -11,33 +11,12 @@ from safetensors.torch import load_file
 from tavid_core.adapter import load_adapter
 from tavid_core.errors import ConfigError
 from tavid_core.pipeline import TargetAwarePipeline
-from tests.tiny import HEIGHT, NUM_FRAMES, WIDTH, make_image, make_mask, make_pipeline
-from training.clips import METADATA_NAME, ClipRecord, write_frames
+from tests.tiny import HEIGHT, WIDTH, make_image, make_mask, make_pipeline
+from tests.training_clips import write_clips
+from training.clips import METADATA_NAME
 from training.finetune import main
 from training.finetune_config import with_settings
 from training.recipes import RECIPES
-
-
-def write_clips(folder, num_clips=3):
-    lines = []
-    for part in ("clips", "masks"):
-        (folder / part).mkdir(parents=True)
-    for index in range(num_clips):
-        frames = np.stack([make_image(100 * index + t) for t in range(NUM_FRAMES)])
-        write_frames(folder / f"clips/{index}.mp4", frames, 8.0)
-        mask = make_mask(left=index % 2 == 0).astype(np.uint8) * 255
-        cv2.imwrite(str(folder / f"masks/{index}.png"), mask)
-        record = ClipRecord(
-            file_name=f"clips/{index}.mp4",
-            text="A person lifts the red mug.",
-            fps=8.0,
-            mask_file=f"masks/{index}.png",
-            actor_mask_file=f"masks/{(index + 1) % num_clips}.png",
-            source="test",
-            licence="CC0-1.0",
-        )
-        lines.append(record.to_json())
-    (folder / METADATA_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.fixture
@@ -144,6 +123,9 @@ def test_clips_of_others_do_not_pass_as_cached(run, capsys):
     metadata = run.folder / "clips" / METADATA_NAME
     metadata.write_text(metadata.read_text().replace("red", "blue"), encoding="utf-8")
     assert run() == 2
+    assert "run folder must be of this configuration" in capsys.readouterr().err
+    cache = run.folder / "adapter_latents.safetensors"
+    assert run(flags=["--out", run.folder / "other", "--cache", cache]) == 2
     assert "latent cache must belong to these clips" in capsys.readouterr().err
 
 

@@ -1,10 +1,12 @@
 """The optimizers of a run: who gets which parameters, and that a resumed one is the same."""
 
+import sys
+
 import pytest
 import torch
 from torch import nn
 
-from tavid_core.errors import ConfigError
+from tavid_core.errors import ConfigError, MissingExtraError
 from training.optimizers import build_optimizer
 
 
@@ -72,7 +74,7 @@ def test_learning_rate_reaches_every_group():
 
 
 def test_unknown_name_is_refused():
-    with pytest.raises(ConfigError, match="optimizer must be one of adamw, muon, got sgd"):
+    with pytest.raises(ConfigError, match="must be one of adamw, muon, adamw8bit, got sgd"):
         build_optimizer("sgd", dict(small_model().named_parameters()), 1e-2, 0.0)
 
 
@@ -81,3 +83,10 @@ def test_state_of_the_other_kind_is_refused():
     state = build_optimizer("adamw", parameters, 1e-2, 0.0).state_dict()
     with pytest.raises(ConfigError, match="must hold the state of 2 optimizers, got 1"):
         build_optimizer("muon", parameters, 1e-2, 0.0).load_state_dict(state)
+
+
+def test_missing_bitsandbytes_is_told_with_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    parameters = {"weight": nn.Parameter(torch.zeros(2, 2))}
+    with pytest.raises(MissingExtraError, match=r"pip install 'tavid\[bnb\]'"):
+        build_optimizer("adamw8bit", parameters, 0.1, 0.0)

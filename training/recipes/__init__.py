@@ -29,6 +29,8 @@ def cogvideox_5b_paper() -> FinetuneConfig:
         ),
         num_noisy_images=4,
         gradient_checkpointing=True,
+        micro_batch_size=1,
+        base_dtype="bfloat16",
     )
 
 
@@ -47,6 +49,8 @@ def cogvideox_5b_24gb() -> FinetuneConfig:
         lora_alpha=32.0,
         num_noisy_images=4,
         gradient_checkpointing=True,
+        micro_batch_size=1,
+        base_dtype="bfloat16",
     )
 
 

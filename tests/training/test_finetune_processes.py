@@ -1,0 +1,146 @@
+"""Runs that are killed, told to stop, out of disk, or spread over two processes."""
+
+import json
+import os
+import random
+import signal
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.tiny import make_pipeline
+from tests.training_clips import write_clips
+from tests.training_worker import run_pair, start_worker
+
+STEPS = 12
+# Float32, because bit equality and 1e-5 are asked of it.
+SETTINGS = ("precision=float32", f"steps={STEPS}", "save_every=2", "batch_size=4")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    make_pipeline().save_pretrained(folder / "base", safe_serialization=True)
+    write_clips(folder / "clips")
+    return folder
+
+
+def words(world, out, *settings):
+    arguments = ["debug_cpu", "--base", world / "base", "--clips", world / "clips", "--out", out]
+    arguments += ["--device", "cpu", "--trackers", "none"]
+    for setting in (*SETTINGS, *settings):
+        arguments += ["--set", setting]
+    return arguments
+
+
+@pytest.fixture(scope="module")
+def unbroken(world):
+    process = start_worker(words(world, world / "whole"), log=world / "whole.log")
+    process.join(timeout=120)
+    assert process.exitcode == 0, (world / "whole.log").read_text()
+    return world / "whole"
+
+
+def read_steps(run_folder):
+    """Steps in the log, as far as its lines are whole."""
+    path = run_folder / "log.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def wait_for_step(process, run_folder, step):
+    while process.is_alive() and read_steps(run_folder) < step:
+        time.sleep(0.002)
+
+
+def newest_weights(run_folder):
+    return load_file(max(run_folder.glob("step_*")) / "weights.safetensors")
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_killed_four_times_a_run_ends_with_the_same_bits(world, unbroken):
+    draw = random.Random(7)
+    out, run_folder = world / "killed", world / "killed_run"
+    # A killed run loses what it did after its last checkpoint, and the next one does it again.
+    for step in sorted(draw.sample(range(1, STEPS - 1), 4)):
+        process = start_worker(words(world, out), log=world / "killed.log")
+        wait_for_step(process, run_folder, step)
+        time.sleep(draw.uniform(0.0, 0.03))
+        assert process.is_alive(), (world / "killed.log").read_text()
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(timeout=30)
+        assert process.exitcode == -signal.SIGKILL
+    process = start_worker(words(world, out), log=world / "killed.log")
+    process.join(timeout=120)
+    assert process.exitcode == 0, (world / "killed.log").read_text()
+    assert_equal(newest_weights(run_folder), newest_weights(world / "whole_run"))
+    for name in ("pytorch_lora_weights.safetensors", "patch_embed.safetensors"):
+        assert_equal(load_file(out / name), load_file(unbroken / name))
+    lines = [json.loads(line) for line in (run_folder / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == list(range(STEPS))
+    whole = (world / "whole_run" / "log.jsonl").read_text().splitlines()
+    assert lines == [json.loads(line) for line in whole]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_ends_with_an_error(world, unbroken, number):
+    out, run_folder = world / f"stopped_{number}", world / f"stopped_{number}_run"
+    log = world / f"stopped_{number}.log"
+    arguments = words(world, out, "save_every=1000")
+    process = start_worker(arguments, log=log)
+    wait_for_step(process, run_folder, 3)
+    asked = time.monotonic()
+    os.kill(process.pid, number)
+    process.join(timeout=60)
+    assert time.monotonic() - asked < 30
+    assert process.exitcode == 143, log.read_text()
+    assert "It is saved; run the same command again to go on." in log.read_text()
+    assert not out.exists()
+    assert 3 <= int(max(run_folder.glob("step_*")).name.removeprefix("step_")) < STEPS
+    process = start_worker([*arguments, "--resume"], log=log)
+    process.join(timeout=120)
+    assert process.exitcode == 0
+    assert_equal(newest_weights(run_folder), newest_weights(world / "whole_run"))
+
+
+def test_a_full_disk_is_told_and_the_old_checkpoint_is_intact(world, unbroken):
+    out, run_folder, log = world / "full", world / "full_run", world / "full.log"
+    process = start_worker(words(world, out), log=log)
+    wait_for_step(process, run_folder, 3)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(timeout=30)
+    before = newest_weights(run_folder)
+    # Enough for the logs, too little for the weights.
+    size = max(run_folder.glob("step_*")).joinpath("weights.safetensors").stat().st_size
+    process = start_worker(words(world, out), log=log, max_file_bytes=size // 2)
+    process.join(timeout=120)
+    assert process.exitcode == 2
+    assert "finetune: checkpoint of step" in log.read_text()
+    assert "File too large" in log.read_text()
+    assert not list(run_folder.glob(".step_*"))
+    assert_equal(newest_weights(run_folder), before)
+    process = start_worker(words(world, out), log=log)
+    process.join(timeout=120)
+    assert process.exitcode == 0
+    assert_equal(newest_weights(run_folder), newest_weights(world / "whole_run"))
+
+
+@pytest.mark.parametrize("micro_batch_size", [2, 1])
+def test_two_processes_give_the_weights_of_one(world, unbroken, micro_batch_size):
+    out = world / f"pair_{micro_batch_size}"
+    log = world / f"pair_{micro_batch_size}.log"
+    arguments = words(world, out, f"micro_batch_size={micro_batch_size}")
+    assert run_pair(arguments, log) == [0, 0], log.with_name(log.name + ".0").read_text()
+    pair = newest_weights(world / f"pair_{micro_batch_size}_run")
+    whole = newest_weights(world / "whole_run")
+    assert pair.keys() == whole.keys()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(pair[name], tensor, rtol=0, atol=1e-5)
+    for rank in range(2):
+        result = json.loads(log.with_name(f"{log.name}.{rank}").read_text().splitlines()[-1])
+        assert (result["steps"], result["num_processes"]) == (STEPS, 2)

@@ -1,0 +1,196 @@
+"""Rollouts during a run: what the adapter imagines by now, and which object is touched.
+
+The pictures go into `<run>/validation/step_NNNNNNN`, one mp4 per clip with the attention of the
+target token beside it; rates of clips with ground truth go into `<run>/validation.jsonl`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from tqdm import tqdm
+
+from tavid_core.adapter_manifest import AdapterManifest
+from tavid_core.errors import CanceledError
+from tavid_core.model_card import read_model_card
+from tavid_core.pipeline import TargetAwarePipeline
+from tavid_core.planner_sampler import RolloutSampler
+from tavid_core.progress import ProgressReporter
+from tavid_core.types import PlanRequest, Rollout
+from tavid_core.video import encode_mp4
+from tavid_core.visualize import draw_overlay
+from training.clips import ClipRecord, read_frames, read_mask, read_records, read_truth
+from training.device import half_precision
+from training.finetune_job import FinetuneJob
+from training.referee import Tally, judge
+from training.texts import TrainedTokens
+from training.trainer import StepReport, apply_weights
+
+__all__ = ["Validation", "read_last_rates"]
+
+RATES_FILE = "validation.jsonl"
+
+
+class Validation:
+    """Imagines the first validation clips with the averaged weights.
+
+    Every process of a run does the same, so that sharded models work too; one writes.
+
+    Args:
+        job: Which clips, how often, where to.
+        pipeline: The model that is trained.
+        manifest: Of the adapter to be.
+        modules: That are trained, by the names of the loop.
+        use_autocast: Whether frozen weights are in half precision and trained ones are not.
+        is_writer: Whether this process writes.
+    """
+
+    def __init__(
+        self,
+        job: FinetuneJob,
+        pipeline: TargetAwarePipeline,
+        manifest: AdapterManifest,
+        modules: Mapping[str, nn.Module],
+        *,
+        use_autocast: bool = False,
+        is_writer: bool = True,
+    ) -> None:
+        self._use_autocast = use_autocast
+        self._device = pipeline.transformer.device
+        self._job, self._modules, self._is_writer = job, modules, is_writer
+        frames = pipeline.transformer.config.sample_frames
+        card = read_model_card(job.base, default_num_frames=frames)
+        self._sampler = RolloutSampler(pipeline, manifest, card)
+        self._records = read_records(job.validation_clips)[: job.num_validations]
+
+    def is_due(self, step: int, num_steps: int) -> bool:
+        """Say whether a step is followed by a validation.
+
+        Args:
+            step: Steps done.
+            num_steps: Of the run.
+
+        Returns:
+            True after every so many steps, and at the end.
+        """
+        return step % self._job.validate_every == 0 or step == num_steps
+
+    def run(self, report: StepReport) -> dict[str, object]:
+        """Imagine, write and judge.
+
+        Args:
+            report: Of the step; its weights are used and then taken out again.
+
+        Returns:
+            Rates over the clips with ground truth; empty if there are none, or the run is to stop.
+        """
+        folder = self._job.run_folder / "validation" / f"step_{report.step:07d}"
+        if self._is_writer:
+            folder.mkdir(parents=True, exist_ok=True)
+        half = half_precision(self._device, enabled=self._use_autocast)
+        with _Swapped(self._modules, report.weights), half:
+            try:
+                rates = self._imagine_all(folder, report.should_stop)
+            except CanceledError:
+                return {}
+        if rates and self._is_writer:
+            with (self._job.run_folder / RATES_FILE).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": report.step, **rates}) + "\n")
+        return rates
+
+    def _imagine_all(self, folder: Path, should_stop: Callable[[], bool]) -> dict[str, object]:
+        tally, num_judged = Tally(), 0
+        clips = self._job.validation_clips
+        bar = tqdm(self._records, "validate", unit="clip", leave=False, disable=not self._is_writer)
+        for index, record in enumerate(bar):
+            image = read_frames(clips, record)[0]
+            mask = read_mask(clips, record.mask_file)
+            rollout = self._imagine(index, record, image, mask, should_stop)
+            if self._is_writer:
+                video = encode_mp4(_beside_attention(rollout, image, mask))
+                (folder / f"{index:03d}.mp4").write_bytes(video)
+            if record.truth_file is not None:
+                tally.add(self._judge(record, rollout))
+                num_judged += 1
+        return tally.summary() if num_judged else {}
+
+    def _imagine(
+        self,
+        index: int,
+        record: ClipRecord,
+        image: NDArray[np.uint8],
+        mask: NDArray[np.bool_],
+        should_stop: Callable[[], bool],
+    ) -> Rollout:
+        actor = None
+        if record.actor_mask_file is not None:
+            actor = read_mask(self._job.validation_clips, record.actor_mask_file)
+        request = PlanRequest(
+            image=image,
+            target_mask=mask,
+            actor_mask=actor,
+            prompt=record.text,
+            seed=index,
+            num_inference_steps=self._job.validation_steps,
+        )
+        return self._sampler.sample(request, ProgressReporter(None, should_stop))
+
+    def _judge(self, record: ClipRecord, rollout: Rollout) -> str:
+        from tavid_core.lifting.detector import HeatmapDetector
+
+        truth = read_truth(self._job.validation_clips, record)
+        detector = HeatmapDetector.from_pretrained()
+        target = int(truth["target_index"])
+        return judge(rollout.frames, truth["instance_masks"], target, detector)
+
+
+def read_last_rates(run_folder: Path) -> dict[str, object]:
+    """Read the rates of the last validation of a run.
+
+    Args:
+        run_folder: Of the run.
+
+    Returns:
+        With their step; empty if there was none.
+    """
+    path = run_folder / RATES_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return json.loads(lines[-1]) if lines else {}
+
+
+class _Swapped:
+    """Has the averaged weights in the modules while entered."""
+
+    def __init__(
+        self, modules: Mapping[str, nn.Module], weights: Mapping[str, torch.Tensor]
+    ) -> None:
+        self._modules, self._weights = modules, weights
+        self._own = {
+            f"{name}.{key}": parameter.detach().clone()
+            for name, module in modules.items()
+            for key, parameter in module.named_parameters()
+            if f"{name}.{key}" in weights
+        }
+
+    def __enter__(self) -> None:
+        apply_weights(self._modules, self._weights)
+        for module in self._modules.values():
+            if isinstance(module, TrainedTokens):
+                module.write_back()
+
+    def __exit__(self, *_: object) -> None:
+        apply_weights(self._modules, self._own)
+
+
+def _beside_attention(
+    rollout: Rollout, image: NDArray[np.uint8], mask: NDArray[np.bool_]
+) -> Rollout:
+    overlay = draw_overlay(image, mask, rollout.attention_map)
+    beside = [np.concatenate([frame, overlay], axis=1) for frame in rollout.frames]
+    return Rollout(frames=np.stack(beside), fps=rollout.fps)
