@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.tiny import make_pipeline
-from tests.training.test_finetune import write_clips
+from tests.training_clips import write_clips
 from training.blocks import best_range, main
 
 
