@@ -62,6 +62,7 @@ def test_the_world_that_the_models_were_trained_on_has_not_changed():
     assert hashlib.sha256(build_mjcf().encode()).hexdigest().startswith("b986f73bb9687a33")
     scene = sample_scene(7)
     drawn = repr((scene.objects, scene.caption, scene.start_frame, scene.contact_frame))
+    drawn = drawn.replace(", scale=1.0", "")  # a field that the hash is older than
     assert hashlib.sha256(drawn.encode()).hexdigest().startswith("9f68b07b1a89e477")
     yaw = plan_motion(scene).objects_yaw_rad
     assert (yaw == [item.yaw_rad for item in scene.objects]).all()

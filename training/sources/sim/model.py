@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ACTOR_BODIES", "MAX_OBJECTS", "TEXTURE_FILE", "build_mjcf", "object_body"]
+__all__ = [
+    "ACTOR_BODIES",
+    "MAX_OBJECTS",
+    "TEXTURE_FILE",
+    "build_mjcf",
+    "object_body",
+    "person_bodies",
+    "room_mjcf",
+]
 
 from training.sources.sim.motion import FOREARM_M, UPPER_ARM_M
 from training.sources.sim.scene import KINDS
@@ -72,16 +80,11 @@ def _limb(side: str, part: str, radius: float) -> str:
     return f'<body name="{name}" mocap="true">{geoms}</body>'
 
 
-def build_mjcf(*, is_textured: bool = False) -> str:
-    """Write the model as MJCF.
-
-    Args:
-        is_textured: Whether the objects carry the picture `TEXTURE_FILE`, which whoever compiles
-            the model must supply as an asset.
+def person_bodies() -> list[str]:
+    """Write the person's bodies.
 
     Returns:
-        XML with one room, one person and `MAX_OBJECTS` slots that hold every kind; the
-        renderer hides what a scene does not use and sets colours, camera and light.
+        MJCF of each of `ACTOR_BODIES`.
     """
     bodies = [
         '<body name="torso" mocap="true">'
@@ -101,16 +104,19 @@ def build_mjcf(*, is_textured: bool = False) -> str:
         for side in ("left", "right")
         for part, radius in (("upper_arm", 0.052), ("forearm", 0.036))
     ]
-    look = ' material="printed"' if is_textured else ""
-    for slot in range(MAX_OBJECTS):
-        for kind in KINDS:
-            name = object_body(slot, kind)
-            geoms = "".join(
-                _geom(shape, size, pos, f"{name}_{part}", look)
-                for part, (shape, size, pos) in enumerate(_KIND_GEOMS[kind])
-            )
-            bodies.append(f'<body name="{name}" mocap="true">{geoms}</body>')
-    asset = _TEXTURE_ASSET if is_textured else ""
+    return bodies
+
+
+def room_mjcf(bodies: list[str], asset: str = "") -> str:
+    """Write the room with a table, a lamp and a camera around some bodies.
+
+    Args:
+        bodies: MJCF of each.
+        asset: MJCF of the assets that they use.
+
+    Returns:
+        The whole model.
+    """
     return f"""<mujoco model="tavid_mini_world">{asset}
   <visual><global offwidth="1440" offheight="960"/><map znear="0.02" zfar="20"/>
     <headlight ambient="0.35 0.35 0.35" diffuse="0.25 0.25 0.25" specular="0 0 0"/></visual>
@@ -123,3 +129,28 @@ def build_mjcf(*, is_textured: bool = False) -> str:
     {"".join(bodies)}
   </worldbody>
 </mujoco>"""
+
+
+def build_mjcf(*, is_textured: bool = False) -> str:
+    """Write the model as MJCF.
+
+    Args:
+        is_textured: Whether the objects carry the picture `TEXTURE_FILE`, which whoever compiles
+            the model must supply as an asset.
+
+    Returns:
+        XML with one room, one person and `MAX_OBJECTS` slots that hold every kind; the
+        renderer hides what a scene does not use and sets colours, camera and light.
+    """
+    bodies = person_bodies()
+    look = ' material="printed"' if is_textured else ""
+    for slot in range(MAX_OBJECTS):
+        for kind in KINDS:
+            name = object_body(slot, kind)
+            geoms = "".join(
+                _geom(shape, size, pos, f"{name}_{part}", look)
+                for part, (shape, size, pos) in enumerate(_KIND_GEOMS[kind])
+            )
+            bodies.append(f'<body name="{name}" mocap="true">{geoms}</body>')
+    asset = _TEXTURE_ASSET if is_textured else ""
+    return room_mjcf(bodies, asset)

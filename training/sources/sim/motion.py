@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from training.sources.sim.scene import Scene
 
-__all__ = ["FOREARM_M", "JOINT_NAMES", "UPPER_ARM_M", "ActorMotion", "plan_motion"]
+__all__ = [
+    "FOREARM_M",
+    "JOINT_NAMES",
+    "UPPER_ARM_M",
+    "ActorMotion",
+    "minimum_jerk",
+    "object_paths",
+    "plan_motion",
+]
 
 # The actor's own left is at +x: the person faces the camera, which looks along +y.
 JOINT_NAMES = (
@@ -34,19 +42,29 @@ class ActorMotion:
     """Ground truth of one clip in the world frame.
 
     Args:
-        joints_world_m: float64 (T, 7, 3) in the order of `JOINT_NAMES`, metres.
+        joints_world_m: float64 (T, K, 3) in the order of `joint_names`, metres.
         objects_world_m: Centres, float64 (T, N, 3), metres.
         objects_yaw_rad: Rotation about the world's z, float64 (T, N), radians.
-        hand: "left_hand" or "right_hand", the one that reaches.
+        hand: Name of the joint that reaches: "left_hand", "right_hand" or "gripper".
+        joint_names: Of the K joints.
     """
 
     joints_world_m: NDArray[np.float64]
     objects_world_m: NDArray[np.float64]
     objects_yaw_rad: NDArray[np.float64]
     hand: str
+    joint_names: tuple[str, ...] = JOINT_NAMES
 
 
-def _minimum_jerk(phase: NDArray[np.float64]) -> NDArray[np.float64]:
+def minimum_jerk(phase: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Go from 0 to 1 as a hand does, at rest at both ends.
+
+    Args:
+        phase: Time, 0 at the start and 1 at the end; clipped.
+
+    Returns:
+        Same shape.
+    """
     s = np.clip(phase, 0.0, 1.0)
     return 10 * s**3 - 15 * s**4 + 6 * s**5
 
@@ -71,10 +89,10 @@ def _hand_path(scene: Scene, rest: NDArray[np.float64], num_frames: int) -> NDAr
     center = np.array(target.position_m)
     grasp = center + np.array([0.0, 0.012, target.half_height_m + PALM_ABOVE_TOP_M])
     frames = np.arange(num_frames, dtype=np.float64)
-    reach = _minimum_jerk((frames - scene.start_frame) / (scene.contact_frame - scene.start_frame))[
+    reach = minimum_jerk((frames - scene.start_frame) / (scene.contact_frame - scene.start_frame))[
         :, None
     ]
-    lift = _minimum_jerk((frames - scene.contact_frame) / (num_frames - 1 - scene.contact_frame))[
+    lift = minimum_jerk((frames - scene.contact_frame) / (num_frames - 1 - scene.contact_frame))[
         :, None
     ]
     path = rest + reach * (grasp - rest)
@@ -99,7 +117,7 @@ def plan_motion(scene: Scene, num_frames: int = 17) -> ActorMotion:
     side = 1.0 if target.position_m[0] > 0 else -1.0
     lean = np.zeros((num_frames, 3))
     frames = np.arange(num_frames, dtype=np.float64)
-    phase = _minimum_jerk((frames - scene.start_frame) / (scene.contact_frame - scene.start_frame))
+    phase = minimum_jerk((frames - scene.start_frame) / (scene.contact_frame - scene.start_frame))
     lean[:, 0] = 0.05 * target.position_m[0] * phase
     lean[:, 1] = -0.05 * phase
     joints: dict[str, NDArray[np.float64]] = {"head": HEAD_M + 1.4 * lean}
@@ -116,17 +134,36 @@ def plan_motion(scene: Scene, num_frames: int = 17) -> ActorMotion:
         )
         joints[f"{name}_hand"] = hands
     hand_name = "left_hand" if side > 0 else "right_hand"
-    objects = np.stack([np.array(o.position_m) for o in scene.objects])
-    objects_world_m = np.repeat(objects[None], num_frames, axis=0)
-    path = joints[hand_name]
-    held = frames >= scene.contact_frame
-    objects_world_m[held, scene.target_index] += path[held] - path[scene.contact_frame]
-    objects_yaw_rad = np.tile([item.yaw_rad for item in scene.objects], (num_frames, 1))
-    turn = _minimum_jerk((frames - scene.contact_frame) / (num_frames - 1 - scene.contact_frame))
-    objects_yaw_rad[:, scene.target_index] += scene.lift_yaw_rad * turn
+    objects_world_m, objects_yaw_rad = object_paths(scene, joints[hand_name])
     return ActorMotion(
         joints_world_m=np.stack([joints[name] for name in JOINT_NAMES], axis=1),
         objects_world_m=objects_world_m,
         objects_yaw_rad=objects_yaw_rad,
         hand=hand_name,
     )
+
+
+def object_paths(
+    scene: Scene, hand_world_m: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Let the target go with the hand from the contact on, and all others stay.
+
+    Args:
+        scene: The scene at rest.
+        hand_world_m: What holds the target, float64 (T, 3), metres.
+
+    Returns:
+        Centres, float64 (T, N, 3), metres, and rotations about the world's z, float64 (T, N).
+    """
+    num_frames = len(hand_world_m)
+    frames = np.arange(num_frames, dtype=np.float64)
+    objects = np.stack([np.array(o.position_m) for o in scene.objects])
+    objects_world_m = np.repeat(objects[None], num_frames, axis=0)
+    held = frames >= scene.contact_frame
+    objects_world_m[held, scene.target_index] += (
+        hand_world_m[held] - hand_world_m[scene.contact_frame]
+    )
+    objects_yaw_rad = np.tile([item.yaw_rad for item in scene.objects], (num_frames, 1))
+    turn = minimum_jerk((frames - scene.contact_frame) / (num_frames - 1 - scene.contact_frame))
+    objects_yaw_rad[:, scene.target_index] += scene.lift_yaw_rad * turn
+    return objects_world_m, objects_yaw_rad

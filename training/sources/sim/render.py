@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,12 @@ from training.sources.sim.motion import JOINT_NAMES, ActorMotion, plan_motion
 from training.sources.sim.scene import COLORS, KINDS, Scene
 from training.sources.sim.texture import MIN_PRINT_RGB, draw_print
 
-__all__ = ["SceneRenderer", "SimClip"]
+__all__ = ["SceneRenderer", "SimClip", "limb_quat", "yaw_quat"]
 
 LOOK_AT_M = np.array([0.0, 0.09, 0.13])
 CAMERA_DISTANCE_M = 1.05  # on the table plane, from the point looked at
 HIDDEN_M = np.array([0.0, 0.0, -20.0])
+IDENTITY = np.array([1.0, 0.0, 0.0, 0.0])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,12 +40,12 @@ class SimClip:
         scene: What was drawn.
         frames: RGB, uint8 (T, H, W, 3).
         instance_masks: Visible pixels of each object in frame 0, bool (N, H, W).
-        actor_mask: Visible pixels of the person in frame 0, bool (H, W).
+        actor_mask: Visible pixels of person or arm in frame 0, bool (H, W).
         depth_m: Depth of frame 0 along the optical axis, float32 (H, W), metres.
         intrinsics: Of the drawn size.
         camera_from_world: float64 (4, 4), optical frame.
         motion: Truth in the world frame.
-        joint_pixels: float32 (T, 7, 2), column and row.
+        joint_pixels: float32 (T, K, 2), column and row.
         object_pixels: Projected centres, float32 (T, N, 2).
     """
 
@@ -59,14 +61,34 @@ class SimClip:
     object_pixels: NDArray[np.float32]
 
 
+def yaw_quat(yaw_rad: float) -> NDArray[np.float64]:
+    """Give the quaternion of a turn about the world's z.
+
+    Args:
+        yaw_rad: The turn, radians.
+
+    Returns:
+        wxyz, float64 (4,).
+    """
+    return np.array([math.cos(yaw_rad / 2), 0.0, 0.0, math.sin(yaw_rad / 2)])
+
+
 def _quat_from_matrix(mujoco: Any, matrix: NDArray[np.float64]) -> NDArray[np.float64]:
     quat = np.empty(4)
     mujoco.mju_mat2Quat(quat, matrix.flatten())
     return quat
 
 
-def _limb_quat(mujoco: Any, direction: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn a limb so that its z runs along `direction` and its fingers' plane lies flat."""
+def limb_quat(mujoco: Any, direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn a limb so that its z runs along a direction and its fingers' plane lies flat.
+
+    Args:
+        mujoco: The module.
+        direction: Of the limb in the world, (3,), any length.
+
+    Returns:
+        wxyz, float64 (4,).
+    """
     z = direction / np.linalg.norm(direction)
     x = np.cross(np.array([0.0, 0.0, 1.0]), z)
     x = x / max(float(np.linalg.norm(x)), 1e-6)
@@ -97,11 +119,17 @@ class SceneRenderer:
         self._mujoco = mujoco
         self.width, self.height, self.is_textured = width, height, is_textured
         assets = {TEXTURE_FILE: draw_print()} if is_textured else None
-        xml = build_mjcf(is_textured=is_textured)
+        xml = self._build_mjcf()
         self._model = mujoco.MjModel.from_xml_string(xml, assets)
         self._data = mujoco.MjData(self._model)
         self._renderer = mujoco.Renderer(self._model, height=height, width=width)
         self._geom_names = [self._model.geom(i).name for i in range(self._model.ngeom)]
+
+    def _build_mjcf(self) -> str:
+        return build_mjcf(is_textured=self.is_textured)
+
+    def _plan_motion(self, scene: Scene, num_frames: int) -> ActorMotion:
+        return plan_motion(scene, num_frames)
 
     def close(self) -> None:
         """Free the OpenGL context; the renderer is unusable afterwards."""
@@ -125,7 +153,7 @@ class SceneRenderer:
         Returns:
             Frames and ground truth.
         """
-        motion = plan_motion(scene, num_frames)
+        motion = self._plan_motion(scene, num_frames)
         self._paint(scene)
         camera_from_world, intrinsics = self._place_camera(scene)
         frames = np.empty((num_frames, self.height, self.width, 3), np.uint8)
@@ -134,19 +162,18 @@ class SceneRenderer:
             self._update()
             frames[t] = self._renderer.render()
         self._pose(scene, motion, 0)
-        depth_m, geom_ids = self._depth_and_geoms()
-        names = np.array([*self._geom_names, ""])
-        owner = names[geom_ids]
+        depth_m = self._draw_depth()
+        owner = self._draw_owners()
         masks = np.stack(
             [np.char.startswith(owner, f"object_{i}_") for i in range(len(scene.objects))]
         )
         background = np.isin(owner, ["wall", "floor", "table", ""])
-        is_object = np.char.startswith(owner, "object_")
+        is_thing = np.char.startswith(owner, "object_") | np.char.startswith(owner, "clutter_")
         return SimClip(
             scene=scene,
             frames=frames,
             instance_masks=masks,
-            actor_mask=~background & ~is_object,
+            actor_mask=~background & ~is_thing,
             depth_m=depth_m,
             intrinsics=intrinsics,
             camera_from_world=camera_from_world,
@@ -163,39 +190,48 @@ class SceneRenderer:
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
 
-    def _depth_and_geoms(self) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    def _draw_depth(self) -> NDArray[np.float32]:
         self._renderer.enable_depth_rendering()
         self._update()
         depth_m = self._renderer.render().astype(np.float32)
         self._renderer.disable_depth_rendering()
+        return depth_m
+
+    def _draw_owners(self) -> NDArray[np.str_]:
+        """Draw the name of the geom that is seen in every pixel."""
         self._renderer.enable_segmentation_rendering()
         self._update()
         geom_ids = self._renderer.render()[..., 0].astype(np.int64)
         self._renderer.disable_segmentation_rendering()
-        return depth_m, geom_ids
+        return np.array([*self._geom_names, ""])[geom_ids]
 
     def _paint(self, scene: Scene) -> None:
-        skin, shirt = scene.skin_rgb, scene.shirt_rgb
-        sleeve = {"torso", "collar", "left_upper_arm", "right_upper_arm"}
-        fixed = {
+        fixed = self._room_colors(scene)
+        for geom, name in enumerate(self._geom_names):
+            if name.startswith("object_"):
+                color = self._object_color(scene, int(name.split("_")[1]))
+            else:
+                color = fixed.get(name, scene.skin_rgb)
+            self._model.geom_rgba[geom] = (*color, 1.0)
+        self._model.light_diffuse[0] = 0.55 * scene.light
+
+    def _object_color(self, scene: Scene, slot: int) -> tuple[float, ...]:
+        used = slot < len(scene.objects)
+        color = COLORS[scene.objects[slot].color] if used else (1.0, 1.0, 1.0)
+        return tuple(max(c, MIN_PRINT_RGB) for c in color) if self.is_textured else color
+
+    def _room_colors(self, scene: Scene) -> dict[str, tuple[float, ...]]:
+        """Give the colours of all geoms that are neither objects nor skin."""
+        sleeve = ("torso", "collar", "left_upper_arm", "right_upper_arm")
+        return {
             "wall": scene.wall_rgb,
             "floor": tuple(0.6 * c for c in scene.wall_rgb),
             "table": scene.table_rgb,
             "hair": scene.hair_rgb,
             "left_eye": (0.05, 0.05, 0.05),
             "right_eye": (0.05, 0.05, 0.05),
+            **dict.fromkeys(sleeve, scene.shirt_rgb),
         }
-        for geom, name in enumerate(self._geom_names):
-            if name.startswith("object_"):
-                slot = int(name.split("_")[1])
-                used = slot < len(scene.objects)
-                color = COLORS[scene.objects[slot].color] if used else (1.0, 1.0, 1.0)
-                if self.is_textured:
-                    color = tuple(max(c, MIN_PRINT_RGB) for c in color)
-            else:
-                color = fixed.get(name, shirt if name in sleeve else skin)
-            self._model.geom_rgba[geom] = (*color, 1.0)
-        self._model.light_diffuse[0] = 0.55 * scene.light
 
     def _place_camera(self, scene: Scene) -> tuple[NDArray[np.float64], CameraIntrinsics]:
         azimuth = scene.camera_azimuth_rad
@@ -232,22 +268,29 @@ class SceneRenderer:
         self._data.mocap_quat[mocap] = quat
 
     def _pose(self, scene: Scene, motion: ActorMotion, t: int) -> None:
-        identity = np.array([1.0, 0.0, 0.0, 0.0])
+        self._pose_objects(scene, motion, t)
+        if scene.has_actor:
+            self._pose_person(motion, t)
+        else:
+            self._hide(ACTOR_BODIES)
+
+    def _hide(self, bodies: Iterable[str]) -> None:
+        for body in bodies:
+            self._put(body, HIDDEN_M, IDENTITY)
+
+    def _pose_objects(self, scene: Scene, motion: ActorMotion, t: int) -> None:
         for slot in range(MAX_OBJECTS):
             for kind in KINDS:
                 used = slot < len(scene.objects) and scene.objects[slot].kind == kind
                 position = motion.objects_world_m[t, slot] if used else HIDDEN_M
-                half_yaw = motion.objects_yaw_rad[t, slot] / 2 if used else 0.0
-                quat = np.array([math.cos(half_yaw), 0.0, 0.0, math.sin(half_yaw)])
-                self._put(object_body(slot, kind), position, quat)
-        if not scene.has_actor:
-            for body in ACTOR_BODIES:
-                self._put(body, HIDDEN_M, identity)
-            return
+                yaw_rad = motion.objects_yaw_rad[t, slot] if used else 0.0
+                self._put(object_body(slot, kind), position, yaw_quat(yaw_rad))
+
+    def _pose_person(self, motion: ActorMotion, t: int) -> None:
         joints = dict(zip(JOINT_NAMES, motion.joints_world_m[t], strict=True))
         middle = (joints["left_shoulder"] + joints["right_shoulder"]) / 2
-        self._put("torso", middle + np.array([0.0, 0.02, -0.20]), identity)
-        self._put("head", joints["head"], identity)
+        self._put("torso", middle + np.array([0.0, 0.02, -0.20]), IDENTITY)
+        self._put("head", joints["head"], IDENTITY)
         for side in ("left", "right"):
             shoulder, elbow, hand = (
                 joints[f"{side}_{part}"] for part in ("shoulder", "elbow", "hand")
@@ -255,13 +298,13 @@ class SceneRenderer:
             self._put(
                 f"{side}_upper_arm",
                 (shoulder + elbow) / 2,
-                _limb_quat(self._mujoco, elbow - shoulder),
+                limb_quat(self._mujoco, elbow - shoulder),
             )
             axis = (hand - elbow) / np.linalg.norm(hand - elbow)
             self._put(
                 f"{side}_forearm",
                 (elbow + hand - 0.05 * axis) / 2,
-                _limb_quat(self._mujoco, axis),
+                limb_quat(self._mujoco, axis),
             )
 
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["COLORS", "KINDS", "Scene", "SceneObject", "sample_scene"]
+from training.sources.sim.parts import half_height_m
+
+__all__ = ["COLORS", "KINDS", "ClutterItem", "Scene", "SceneObject", "pick_color", "sample_scene"]
 
 COLORS: dict[str, tuple[float, float, float]] = {
     "red": (0.85, 0.10, 0.10),
@@ -21,9 +23,6 @@ COLORS: dict[str, tuple[float, float, float]] = {
     "black": (0.08, 0.08, 0.08),
 }
 KINDS = ("box", "can", "ball", "mug", "bottle")
-
-# Half heights of the kinds, metres: where the object's centre stands above the table.
-HALF_HEIGHT_M = {"box": 0.055, "can": 0.065, "ball": 0.062, "mug": 0.058, "bottle": 0.085}
 
 TABLES = ((0.55, 0.38, 0.24), (0.72, 0.60, 0.45), (0.42, 0.44, 0.47), (0.35, 0.26, 0.20))
 WALLS = ((0.80, 0.82, 0.85), (0.70, 0.76, 0.72), (0.86, 0.80, 0.72), (0.62, 0.66, 0.74))
@@ -49,21 +48,42 @@ class SceneObject:
     """One object at rest.
 
     Args:
-        kind: One of `KINDS`.
+        kind: One of `KINDS`, or another one of the harder world (`parts.PARTS`).
         color: One of `COLORS`.
         position_m: Centre in the world frame, (3,), metres.
         yaw_rad: Rotation about the world's z, radians.
+        scale: Factor on the kind's size.
     """
 
     kind: str
     color: str
     position_m: tuple[float, float, float]
     yaw_rad: float
+    scale: float = 1.0
 
     @property
     def half_height_m(self) -> float:
         """Height of the centre above the table, metres."""
-        return HALF_HEIGHT_M[self.kind]
+        return self.scale * half_height_m(self.kind)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClutterItem:
+    """One thing on the table that nobody ever takes.
+
+    Args:
+        kind: A key of `parts.PARTS`.
+        rgb: Its colour, 0..1; none that a caption names.
+        position_m: Centre in the world frame, (3,), metres.
+        yaw_rad: Rotation about the world's z, radians.
+        scale: Factor on the kind's size.
+    """
+
+    kind: str
+    rgb: tuple[float, float, float]
+    position_m: tuple[float, float, float]
+    yaw_rad: float
+    scale: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -72,7 +92,7 @@ class Scene:
 
     Args:
         seed: What it was sampled from.
-        objects: Two to four objects.
+        objects: Two to four objects, up to six in the harder world.
         target_index: Which of them is picked up.
         caption: A sentence that fits; with look-alikes it fits several objects.
         table_rgb: Colour of the table, 0..1; likewise the other colours.
@@ -85,6 +105,9 @@ class Scene:
         lift_height_m: How far the target is lifted.
         has_actor: False draws the room without a person (for detector negatives).
         lift_yaw_rad: How far the target is turned about the world's z while it is lifted.
+        clutter: What else lies about.
+        actor: "person" or "arm"; the arm has the shirt's and the skin's colours.
+        arm_base_x_m: Where an arm is mounted, along the world's x.
     """
 
     seed: int
@@ -105,6 +128,9 @@ class Scene:
     lift_height_m: float
     has_actor: bool = True
     lift_yaw_rad: float = 0.0
+    clutter: tuple[ClutterItem, ...] = ()
+    actor: str = "person"
+    arm_base_x_m: float = 0.0
 
     @property
     def has_look_alikes(self) -> bool:
@@ -140,7 +166,16 @@ def _sample_looks(
     return [(str(rng.choice(KINDS)), str(color)) for color in colors]
 
 
-def _pick(rng: np.random.Generator, palette: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+def pick_color(rng: np.random.Generator, palette: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """Draw a colour near one of a palette.
+
+    Args:
+        rng: Source of the choice.
+        palette: Colours, 0..1.
+
+    Returns:
+        The colour, (3,), 0..1.
+    """
     base = np.array(palette[int(rng.integers(len(palette)))])
     return tuple(float(c) for c in np.clip(base + rng.normal(0.0, 0.02, 3), 0.0, 1.0))
 
@@ -172,7 +207,7 @@ def sample_scene(
         SceneObject(
             kind=kind,
             color=color,
-            position_m=(x, y, HALF_HEIGHT_M[kind]),
+            position_m=(x, y, half_height_m(kind)),
             yaw_rad=float(rng.uniform(-0.5, 0.5)),
         )
         for (kind, color), (x, y) in zip(looks, _sample_positions(rng, num_objects), strict=True)
@@ -184,11 +219,11 @@ def sample_scene(
         objects=objects,
         target_index=target_index,
         caption=f"A person {rng.choice(VERBS)} the {target.color} {target.kind}.",
-        table_rgb=_pick(rng, TABLES),
-        wall_rgb=_pick(rng, WALLS),
-        shirt_rgb=_pick(rng, SHIRTS),
-        skin_rgb=_pick(rng, SKINS),
-        hair_rgb=_pick(rng, HAIRS),
+        table_rgb=pick_color(rng, TABLES),
+        wall_rgb=pick_color(rng, WALLS),
+        shirt_rgb=pick_color(rng, SHIRTS),
+        skin_rgb=pick_color(rng, SKINS),
+        hair_rgb=pick_color(rng, HAIRS),
         camera_azimuth_rad=float(rng.uniform(-0.10, 0.10)),
         camera_height_m=float(rng.uniform(0.70, 0.78)),
         camera_fov_y_rad=math.radians(float(rng.uniform(38.0, 40.0))),
