@@ -26,6 +26,9 @@ __all__ = ["Tally", "judge", "referee_accuracy", "wilson_interval"]
 # real clips it is above 0.35 for what was taken and below 0 for everything else.
 GONE_GAP = 0.3
 LATE_FRAMES = 3
+# Of a rest place that looks neither like the object nor like what is around it.
+COVERED = 0.6
+HIDDEN_SURENESS = 0.1
 
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
@@ -106,9 +109,14 @@ def _carried_score(track: TargetTrack) -> float:
     """Say how surely an object is away from its place at the end, 0..1; 0 if it is not."""
     late = slice(-LATE_FRAMES, None)
     gap = float(np.median((track.rest_emptiness - track.rest_likeness)[late]))
-    if gap < GONE_GAP or not track.has_moved[-1]:
+    if gap < GONE_GAP:
         return 0.0
-    return gap * float(track.confidence[late].mean())
+    if track.has_moved[-1]:
+        return gap * float(track.confidence[late].mean())
+    # Nowhere seen: inside a hand, if something came over its place before it was empty. An object
+    # that fades away by itself was not taken.
+    was_covered = bool(np.maximum(track.rest_likeness, track.rest_emptiness).min() < COVERED)
+    return HIDDEN_SURENESS * gap * was_covered
 
 
 def referee_accuracy(folder: Path, detector: KeypointDetector, limit: int | None = None) -> float:

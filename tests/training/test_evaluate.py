@@ -62,11 +62,31 @@ def test_the_referee_tells_the_three_verdicts_apart():
     assert judge_drawn(draw_reach(1, reach=0.0), 1) == "no_contact"
 
 
-def test_referee_accuracy_is_the_share_of_right_verdicts(folder):
-    right, wrong = [draw_reach(index) for index in REACHES], draw_reach(1, reach=0.0)
-    assert referee_accuracy(folder, KnownHands(*right)) == 1.0
-    assert referee_accuracy(folder, KnownHands(right[0], wrong)) == 0.5
-    assert referee_accuracy(folder, KnownHands(wrong), limit=1) == 0.0
+def test_what_moved_away_counts_though_no_hand_is_seen():
+    moved, unseen = draw_reach(1), draw_reach(1, reach=0.0)
+    for target, verdict in ((1, "target_contact"), (2, "wrong_target")):
+        found = judge(moved.frames, np.stack(moved.masks), target, KnownHands(unseen))
+        assert found == verdict
+
+
+def test_what_fades_away_by_itself_was_not_taken():
+    clip = draw_reach(1, reach=0.0)
+    frames = clip.frames.copy()
+    frames[len(frames) // 2 :, clip.masks[1]] = frames[0, 0, 0]
+    assert judge(frames, np.stack(clip.masks), 1, KnownHands(clip)) == "no_contact"
+
+
+def test_referee_accuracy_is_the_share_of_right_verdicts(folder, tmp_path):
+    clips = [draw_reach(index) for index in REACHES]
+    assert referee_accuracy(folder, KnownHands(*clips)) == 1.0
+    # The truth of the first is a lie: the hand lifts another disc than it says.
+    lines = [
+        write_clip(tmp_path, f"clip_{index}", clip, target)
+        for index, (clip, target) in enumerate(zip(clips, (2, REACHES[1]), strict=True))
+    ]
+    (tmp_path / METADATA_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert referee_accuracy(tmp_path, KnownHands(*clips)) == 0.5
+    assert referee_accuracy(tmp_path, KnownHands(*clips), limit=1) == 0.0
 
 
 def check_row(row):
