@@ -20,11 +20,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
+from benchmarks.memory import peak_above
 from benchmarks.summary import format_table
 from tavid_core.attention import AttentionRecorder
 
@@ -121,17 +121,7 @@ def _measure_peak(way: str, num_keys: int, num_heads: int) -> int:
     small_query, small_key = _make_inputs(NUM_TEXT + GRID_HW[0] * GRID_HW[1], 1)
     _run(WAYS[way], small_query, small_key, backward=True)
     query, key = _make_inputs(num_keys, num_heads)
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    before = _read_status("VmRSS")
-    _run(WAYS[way], query, key, backward=True)
-    return _read_status("VmHWM") - before
-
-
-def _read_status(field: str) -> int:
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith(field):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"/proc/self/status must have {field}, got none. Linux is needed.")
+    return peak_above(lambda: _run(WAYS[way], query, key, backward=True))
 
 
 def _max_errors(num_keys: int) -> tuple[float, float]:

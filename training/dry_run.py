@@ -17,10 +17,17 @@ from tavid_core.errors import ConfigError, InputError
 from training.adapter_model import prepare_transformer
 from training.finetune_config import FinetuneConfig
 
-__all__ = ["CARDS", "DryRun", "estimate", "read_transformer_config"]
+__all__ = [
+    "CARDS",
+    "COGVIDEOX_5B_I2V",
+    "DryRun",
+    "estimate",
+    "read_transformer_config",
+    "sample_flop",
+]
 
 # CogVideoX-5B-I2V's own transformer/config.json, for estimates before anything is downloaded.
-_COGVIDEOX_5B_I2V = types.MappingProxyType(
+COGVIDEOX_5B_I2V = types.MappingProxyType(
     {
         "num_attention_heads": 48,
         "attention_head_dim": 64,
@@ -115,7 +122,7 @@ def read_transformer_config(base: Path | None, recipe: str) -> dict[str, Any]:
     """
     if base is None:
         if "cogvideox_5b" in recipe:
-            return dict(_COGVIDEOX_5B_I2V)
+            return dict(COGVIDEOX_5B_I2V)
         raise ConfigError(f"base must be given for the recipe {recipe!r}, got none. Add --base.")
     path = base / "transformer" / "config.json"
     try:
@@ -155,7 +162,7 @@ def estimate(config: FinetuneConfig, transformer_config: Mapping[str, Any]) -> D
     )
     num_text = sizes.max_text_seq_length
     width = sizes.num_attention_heads * sizes.attention_head_dim
-    step_flop = config.batch_size * _sample_flop(transformer, config, frames)
+    step_flop = config.batch_size * sample_flop(transformer, config, frames)
     num_states = (num_video + num_text) * width
     num_kept = 1 if config.gradient_checkpointing else _STATES_PER_BLOCK
     memory = (
@@ -175,10 +182,19 @@ def estimate(config: FinetuneConfig, transformer_config: Mapping[str, Any]) -> D
     )
 
 
-def _sample_flop(
+def sample_flop(
     transformer: CogVideoXTransformer3DModel, config: FinetuneConfig, num_latent_frames: int
 ) -> float:
-    """FLOP of one clip, forward and backward."""
+    """Count the FLOP of one clip, forward and backward.
+
+    Args:
+        transformer: Prepared by `prepare_transformer`, on the meta device.
+        config: Of the run.
+        num_latent_frames: F.
+
+    Returns:
+        The FLOP, without those of the attention loss.
+    """
     sizes = transformer.config
     num_keys = sizes.max_text_seq_length + (
         num_latent_frames

@@ -13,7 +13,7 @@ from training.trainer import LoopConfig
 
 __all__ = ["SETTINGS", "FinetuneConfig", "with_settings"]
 
-PRECISIONS = ("float32", "bfloat16")
+DTYPES = ("float32", "bfloat16")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,8 @@ class FinetuneConfig:
         gradient_checkpointing: Computes activations again instead of keeping them.
         micro_batch_size: Clips at a time in each process, the others after them; None = the
             process's whole share of the batch.
-        precision: "bfloat16" (matrix products; what is trained stays float32) or "float32".
+        precision: "bfloat16" (matrix products; what is trained stays float32), "float32", or
+            "auto": bfloat16 where the device is faster with it, or the base is in it.
         base_dtype: Of the frozen weights in memory, "float32" or "bfloat16".
         train_tokens: Whether the rows of added slot tokens in the text encoder's table are
             trained; the text encoder then runs in every step.
@@ -54,7 +55,7 @@ class FinetuneConfig:
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     gradient_checkpointing: bool = False
     micro_batch_size: int | None = None
-    precision: str = "bfloat16"
+    precision: str = "auto"
     base_dtype: str = "float32"
     train_tokens: bool = False
 
@@ -80,12 +81,19 @@ class FinetuneConfig:
                 "masks of target and actor."
             )
 
+    @property
+    def uses_bfloat16(self) -> bool | None:
+        """Whether matrix products are in bfloat16; None leaves it to the device."""
+        if self.precision == "auto":
+            return True if self.base_dtype == "bfloat16" else None
+        return self.precision == "bfloat16"
+
     def _check_engine(self) -> None:
-        for name in ("precision", "base_dtype"):
-            if getattr(self, name) not in PRECISIONS:
+        for name, known in (("precision", ("auto", *DTYPES)), ("base_dtype", DTYPES)):
+            if getattr(self, name) not in known:
                 raise ConfigError(
-                    f"{name} must be one of {', '.join(PRECISIONS)}, got "
-                    f"{getattr(self, name)!r}. Use 'float32'."
+                    f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}. "
+                    "Use 'float32'."
                 )
         if self.base_dtype == "bfloat16" and self.precision == "float32":
             raise ConfigError(

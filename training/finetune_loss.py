@@ -104,7 +104,7 @@ class FinetuneLoss:
         recorder: AttentionRecorder,
     ) -> torch.Tensor:
         masks = self._mask_channels(noisy_BFCHW, batch.clips_B)
-        with half_precision(self.device, enabled=self.config.precision == "bfloat16"):
+        with half_precision(self.device, enabled=self.config.uses_bfloat16):
             return self.transformer(
                 hidden_states=torch.cat([noisy_BFCHW, batch.image_BFCHW, masks], dim=2),
                 encoder_hidden_states=self._encode(captions),

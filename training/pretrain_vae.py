@@ -73,7 +73,7 @@ def _reconstruction_loss(
     # Single images need float32: the bfloat16 convolution of torch 2.13 returns NaN gradients for
     # one-frame inputs on CPUs with AMX.
     video_BCTHW = video_BCTHW.to(vae.device)
-    with half_precision(vae.device, enabled=video_BCTHW.shape[2] > 1):
+    with half_precision(vae.device, enabled=None if video_BCTHW.shape[2] > 1 else False):
         posterior = vae.encode(video_BCTHW).latent_dist
         output = vae.decode(posterior.sample(generator=generator)).sample
     kl = posterior.kl().float().mean() / posterior.mean[0].numel()

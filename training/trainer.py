@@ -212,7 +212,7 @@ class TrainingLoop:
         ):
             while step < config.num_steps:
                 begun = time.monotonic()
-                figures = self._train_step(step, loss_of)
+                figures = self.train_step(step, loss_of)
                 seconds = time.monotonic() - started
                 is_late = bool(config.max_minutes) and seconds > 60 * config.max_minutes
                 ends = engine.mean({"stop": self._stop.is_set(), "late": is_late})
@@ -237,7 +237,19 @@ class TrainingLoop:
             seconds=time.monotonic() - started,
         )
 
-    def _train_step(self, step: int, loss_of: BatchLoss) -> dict[str, float]:
+    def train_step(self, step: int, loss_of: BatchLoss) -> dict[str, float]:
+        """Do one optimiser step, and nothing on the disk.
+
+        Args:
+            step: Of the run, from 0.
+            loss_of: As for `run`.
+
+        Returns:
+            Losses and the norm of the gradient.
+
+        Raises:
+            NonFiniteError: If the loss is not finite; the weights are as before.
+        """
         engine, config, count = self._engine, self._config, len(self._micro_batches)
         self._optimizer.zero_grad()
         totals: dict[str, float] = {}

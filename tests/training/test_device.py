@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from tavid_core.errors import ConfigError
+from training import device
 from training.batches import draw_batch
 from training.cache import LatentCache
-from training.device import half_precision, pick_device
+from training.device import half_precision, has_fast_bfloat16, pick_device
 from training.losses import diffusion_loss, noisy_latents
 from training.mini import build_scheduler
 
@@ -25,10 +26,21 @@ def test_unusable_device_is_refused(name):
 
 def test_half_precision_is_bfloat16_and_can_be_left_out():
     matrix = torch.eye(2)
-    with half_precision(torch.device("cpu")):
+    with half_precision(torch.device("cpu"), enabled=True):
         assert (matrix @ matrix).dtype == torch.bfloat16
     with half_precision(torch.device("cpu"), enabled=False):
         assert (matrix @ matrix).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("flags", "dtype"), [("avx2 avx512_bf16", torch.bfloat16), ("avx2 avx512f", torch.float32)]
+)
+def test_half_precision_is_used_where_the_processor_has_it(monkeypatch, flags, dtype):
+    """Without the instructions a step took 20 times as long."""
+    monkeypatch.setattr(device.Path, "read_text", lambda *_, **__: flags)
+    with half_precision(torch.device("cpu")):
+        assert (torch.eye(2) @ torch.eye(2)).dtype == dtype
+    assert has_fast_bfloat16(torch.device("cuda"))
 
 
 def test_everything_of_a_step_follows_the_latents():
