@@ -3,7 +3,8 @@
 CogVideoX computes its joint attention over [text, video] in one fused call, so no probabilities
 exist that could be hooked. For the few queries that matter a second fused call is made whose
 value matrix is an indicator of the slot token's row: its output *is* the softmax weight of that
-key, exact and differentiable, and the score matrix is never materialised.
+key, exact and differentiable, and the score matrix is never materialised (but for the sizes of the
+mini model, where it is small).
 
 Shape suffixes: B batch, H heads, N keys (text and video tokens), D width of a head,
 Q video tokens of the first latent frame, S slots.
@@ -21,6 +22,7 @@ from diffusers.models.attention_processor import Attention, CogVideoXAttnProcess
 from diffusers.models.embeddings import apply_rotary_emb
 from torch.nn import functional
 
+from tavid_core.attention_maps import text_to_video, video_to_text
 from tavid_core.errors import ConfigError, NotReadyError, ShapeError
 
 __all__ = ["AttentionRecorder", "TargetAttnProcessor", "install_processors", "token_grid"]
@@ -153,7 +155,7 @@ class AttentionRecorder:
         self._check(query_BHND.shape[0], query_BHND.shape[2], num_text_tokens)
         index_BS = self.token_index.to(query_BHND.device).view(len(self.token_index), -1)
         first_frame = slice(num_text_tokens, num_text_tokens + self.num_queries)
-        attend = _video_to_text if self.direction == "v2t" else _text_to_video
+        attend = video_to_text if self.direction == "v2t" else text_to_video
         map_BSQ = attend(query_BHND, key_BHND, index_BS, first_frame)
         # Computed again in a checkpoint's second run as well: both runs must save the same tensors.
         self.maps.setdefault(
@@ -350,28 +352,3 @@ def _rotate(
 ) -> torch.Tensor:
     rotated = apply_rotary_emb(states_BHND[:, :, num_text:], rotary)
     return torch.cat([states_BHND[:, :, :num_text], rotated], dim=2)
-
-
-def _video_to_text(
-    query_BHND: torch.Tensor, key_BHND: torch.Tensor, index_BS: torch.Tensor, first_frame: slice
-) -> torch.Tensor:
-    num_heads, num_keys, width = key_BHND.shape[1:]
-    num_slots = index_BS.shape[1]
-    # As wide as a head and contiguous: every fused backend takes that, narrower values fall back
-    # to the one that materialises the scores.
-    columns_BNS = functional.one_hot(index_BS, num_keys).to(key_BHND.dtype).transpose(1, 2)
-    indicator_BND = functional.pad(columns_BNS, (0, width - num_slots))
-    indicator_BHND = indicator_BND[:, None].expand(-1, num_heads, -1, -1).contiguous()
-    weights_BHQD = functional.scaled_dot_product_attention(
-        query_BHND[:, :, first_frame].contiguous(), key_BHND, indicator_BHND
-    )
-    return weights_BHQD[..., :num_slots].float().mean(1).transpose(1, 2)
-
-
-def _text_to_video(
-    query_BHND: torch.Tensor, key_BHND: torch.Tensor, index_BS: torch.Tensor, first_frame: slice
-) -> torch.Tensor:
-    num_heads, _, width = query_BHND.shape[1:]
-    rows_BHSD = index_BS[:, None, :, None].expand(-1, num_heads, -1, width)
-    scores_BHSN = query_BHND.gather(2, rows_BHSD) @ key_BHND.transpose(2, 3) / math.sqrt(width)
-    return scores_BHSN.float().softmax(-1)[..., first_frame].mean(1)

@@ -9,6 +9,7 @@ import torch
 from peft import LoraConfig
 from torch.nn import functional
 
+from tavid_core import attention_maps
 from tavid_core.attention import AttentionRecorder, TargetAttnProcessor, install_processors
 from tavid_core.errors import ConfigError, NotReadyError, ShapeError
 from tests import tiny
@@ -79,8 +80,15 @@ def lora_gradients(transformer, loss) -> list[torch.Tensor]:
     return [p.grad.clone() for n, p in transformer.named_parameters() if p.grad is not None]
 
 
+@pytest.fixture(params=["small", "large"])
+def either_size(request, monkeypatch):
+    """Maps of the mini model's size and larger ones are computed in two ways."""
+    if request.param == "large":
+        monkeypatch.setattr(attention_maps, "MAX_SMALL_SCORES", 0)
+
+
 @pytest.mark.parametrize("direction", ["v2t", "t2v"])
-def test_map_equals_materialised_reference(direction):
+def test_map_equals_materialised_reference(direction, either_size):
     transformer, inputs = tiny.make_transformer(), make_inputs()
     expected = reference_maps(transformer, inputs, [5, 9], direction)
     install_processors(transformer, [0, 2])
@@ -96,7 +104,7 @@ def test_map_equals_materialised_reference(direction):
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
-def test_gradients_equal_materialised_reference(checkpointing):
+def test_gradients_equal_materialised_reference(checkpointing, either_size):
     transformer, inputs = tiny.make_transformer(), make_inputs()
     add_lora(transformer)
     target = torch.rand(2, 24, generator=torch.Generator().manual_seed(1))
