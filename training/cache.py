@@ -77,7 +77,7 @@ def _hash_files(folder: Path, record: ClipRecord, num_slots: int) -> str:
 def _encode(vae: AutoencoderKLCogVideoX, video_BCTHW: torch.Tensor) -> torch.Tensor:
     # bfloat16 is five times faster on CPUs that have it, and its error is far below the noise.
     with half_precision(vae.device):
-        mean_BCTHW = vae.encode(video_BCTHW.to(vae.device)).latent_dist.mean.float()
+        mean_BCTHW = vae.encode(video_BCTHW.to(vae.device, vae.dtype)).latent_dist.mean.float()
     return (mean_BCTHW * vae.config.scaling_factor).permute(0, 2, 1, 3, 4).cpu()
 
 

@@ -31,7 +31,8 @@ def make_generator(seed: int, *key: int) -> torch.Generator:
     Returns:
         A generator of the CPU.
     """
-    state = np.random.SeedSequence((seed, *key)).generate_state(1, np.uint64)
+    # The length goes first, for numpy takes no notice of zeros at the end.
+    state = np.random.SeedSequence((len(key), seed, *key)).generate_state(1, np.uint64)
     # torch takes signed numbers.
     return torch.Generator().manual_seed(int(state[0] >> np.uint64(1)))
 

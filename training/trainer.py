@@ -67,6 +67,8 @@ class LoopConfig:
                 f"ema_decay must be in [0, 1) and learning_rate positive, got {self.ema_decay} "
                 f"and {self.learning_rate}. Correct the recipe."
             )
+        if self.seed < 0:
+            raise ConfigError(f"seed must be 0 or more, got {self.seed}. Use a small number.")
         if self.schedule not in ("cosine", "constant"):
             raise ConfigError(
                 f"schedule must be cosine or constant, got {self.schedule!r}. Use 'cosine'."

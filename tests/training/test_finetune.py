@@ -107,6 +107,17 @@ def test_base_stored_in_half_precision_trains_too(run):
     assert run("steps=1") == 0
 
 
+def test_frozen_weights_in_half_precision_leave_what_is_trained_in_float32(run):
+    """As 5B needs it; matrix products are in bfloat16 then."""
+    assert run("base_dtype=bfloat16", "micro_batch_size=1", "gradient_checkpointing=true") == 0
+    weights = load_file(max(run.folder.glob("adapter_run/step_*")) / "weights.safetensors")
+    assert {tensor.dtype for name, tensor in weights.items() if "buffer" not in name} == {
+        torch.float32
+    }
+    lines = (run.folder / "adapter_run" / "log.jsonl").read_text().splitlines()
+    assert all(np.isfinite(json.loads(line)["loss"]) for line in lines)
+
+
 def test_two_runs_give_the_same_adapter(run, tmp_path):
     assert run() == 0
     weights = tmp_path / "adapter" / "pytorch_lora_weights.safetensors"
@@ -127,6 +138,17 @@ def test_clips_of_others_do_not_pass_as_cached(run, capsys):
     cache = run.folder / "adapter_latents.safetensors"
     assert run(flags=["--out", run.folder / "other", "--cache", cache]) == 2
     assert "latent cache must belong to these clips" in capsys.readouterr().err
+
+
+def test_unusable_engine_settings_are_refused():
+    for settings, message in (
+        (["precision=half"], "precision must be one of auto, float32, bfloat16, got 'half'"),
+        (["base_dtype=int8"], "base_dtype must be one of float32, bfloat16"),
+        (["base_dtype=bfloat16", "precision=float32"], "precision must be bfloat16 on a base"),
+        (["micro_batch_size=9"], r"micro_batch_size must be in 1\.\.8, got 9"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            with_settings(RECIPES["mini"](), settings)
 
 
 def test_unknown_settings_are_refused():

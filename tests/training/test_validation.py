@@ -1,0 +1,90 @@
+"""Rollouts during a run, and trackers beside it."""
+
+import json
+
+import av
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tavid_core.errors import ConfigError, MissingExtraError
+from tests.tiny import HEIGHT, WIDTH, make_pipeline
+from tests.training_clips import write_clips
+from training.engine import Engine
+from training.finetune import FinetuneJob, finetune
+from training.finetune_config import with_settings
+from training.recipes import RECIPES
+
+
+@pytest.fixture
+def world(tmp_path):
+    make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
+    write_clips(tmp_path / "clips")
+    return tmp_path
+
+
+def job_of(world, name, **changes):
+    fields = {"base": world / "base", "clips": world / "clips", "out": world / name, "trackers": ()}
+    return FinetuneJob(**{**fields, **changes})
+
+
+def test_validation_shows_rollouts_and_changes_no_weight(world):
+    config = with_settings(RECIPES["debug_cpu"](), ["precision=float32"])
+    finetune(config, job_of(world, "plain"))
+    watched = job_of(
+        world,
+        "watched",
+        trackers=("tensorboard",),
+        validation_clips=world / "clips",
+        validate_every=3,
+        num_validations=2,
+        validation_steps=2,
+    )
+    result = finetune(config, watched)
+    shown = sorted((world / "watched_run" / "validation").rglob("*.mp4"))
+    places = [path.relative_to(world / "watched_run" / "validation").as_posix() for path in shown]
+    assert places == [f"step_000000{step}/00{clip}.mp4" for step in (3, 4) for clip in (0, 1)]
+    with av.open(str(shown[0])) as video:
+        stream = video.streams.video[0]
+        # The rollout, and the attention map beside it.
+        assert stream.width / stream.height == pytest.approx(2 * WIDTH / HEIGHT, rel=0.02)
+    # Clips without ground truth are shown, not judged.
+    assert result.validation == {}
+    assert (result.num_steps, result.num_clips, result.num_processes) == (4, 3, 1)
+    for name in ("pytorch_lora_weights.safetensors", "patch_embed.safetensors"):
+        one, other = (load_file(world / run / name) for run in ("plain", "watched"))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+    assert list((world / "watched_run" / "tracker").glob("events.out.tfevents.*"))
+
+
+def test_trackers_that_are_unknown_or_missing_are_told(monkeypatch):
+    with pytest.raises(ConfigError, match="trackers must be of tensorboard, wandb, got 'paper'"):
+        Engine.start(torch.device("cpu"), trackers=("paper",))
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tavid\[wandb\]'"):
+        Engine.start(torch.device("cpu"), trackers=("wandb",))
+
+
+@pytest.mark.render
+def test_clips_with_ground_truth_are_judged(tmp_path):
+    """At the mini model's size, one step of it; the referee needs real pictures."""
+    from tavid_core.model_folder import ASSETS
+    from training.sources.sim.dataset import main as write_scenes
+
+    write_scenes(["--out", str(tmp_path / "clips"), "--num-clips", "2"])
+    config = with_settings(RECIPES["debug_cpu"](), ["steps=1", "attention_blocks=1,2"])
+    job = job_of(
+        tmp_path,
+        "adapter",
+        base=ASSETS / "mini",
+        validation_clips=tmp_path / "clips",
+        num_validations=1,
+        validation_steps=1,
+    )
+    result = finetune(config, job)
+    assert result.validation["num_scenes"] == 1
+    assert result.validation["step"] == 1
+    rates = (result.validation[name] for name in ("target_contact", "wrong_target", "no_contact"))
+    assert sum(rates) == 1
+    lines = (tmp_path / "adapter_run" / "validation.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1]) == result.validation
