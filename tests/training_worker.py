@@ -41,7 +41,7 @@ def start_worker(arguments, **options):
     return process
 
 
-def run_pair(arguments, log):
+def run_pair(arguments, log, **more):
     """Run the same command in two processes that share each batch, and give both statuses."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -52,6 +52,7 @@ def run_pair(arguments, log):
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
         "GLOO_SOCKET_IFNAME": "lo",
+        **more,
     }
     processes = [
         start_worker(

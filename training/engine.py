@@ -12,15 +12,22 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType, InitProcessGroupKwargs
+from accelerate.utils import DistributedType, InitProcessGroupKwargs, parse_flag_from_env
 from torch import nn
 
 from tavid_core.errors import ConfigError, MissingExtraError
+from training.sharding import gather, set_gradient_sync, shard
 
 __all__ = ["TRACKERS", "Engine", "split_batch"]
 
 # Which extra brings which tracker.
 TRACKERS = {"tensorboard": "train", "wandb": "wandb"}
+KINDS = (
+    DistributedType.NO,
+    DistributedType.MULTI_CPU,
+    DistributedType.MULTI_GPU,
+    DistributedType.FSDP,
+)
 # One process computes the latents of all clips while the others wait for it.
 PATIENCE = datetime.timedelta(hours=6)
 
@@ -64,18 +71,26 @@ class Engine:
         accelerator: Without mixed precision of its own: the recipe says the precision.
         device: Where the model is.
 
+    Attributes:
+        device: Where the model is.
+        is_sharded: Whether each process holds a part of the weights only.
+
     Raises:
         ConfigError: If the processes are to share the model in a way that is not supported.
     """
 
     def __init__(self, accelerator: Accelerator, device: torch.device) -> None:
         kind = accelerator.distributed_type
-        if kind not in (DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU):
+        if kind not in KINDS:
             raise ConfigError(
-                f"distributed_type must be NO, MULTI_CPU or MULTI_GPU, got {kind.value}. "
-                "Run accelerate config again."
+                f"distributed_type must be one of {', '.join(k.value for k in KINDS)}, got "
+                f"{kind.value}. Run accelerate config again; FSDP spreads the weights."
             )
         self._accelerator = accelerator
+        self.is_sharded = kind == DistributedType.FSDP or (
+            # accelerate knows FSDP on GPUs only.
+            kind == DistributedType.MULTI_CPU and parse_flag_from_env("ACCELERATE_USE_FSDP")
+        )
         self._models: list[nn.Module] = []
         self.device = device
 
@@ -143,7 +158,10 @@ class Engine:
         Returns:
             What to call instead of it.
         """
-        prepared = self._accelerator.prepare_model(module)
+        if self.is_sharded:
+            prepared = shard(module, self.device, self.num_processes)
+        else:
+            prepared = self._accelerator.prepare_model(module)
         self._models.append(prepared)
         return prepared
 
@@ -158,8 +176,10 @@ class Engine:
             Nothing.
         """
         with contextlib.ExitStack() as stack:
-            if not is_last:
-                for model in self._models:
+            for model in self._models:
+                if self.is_sharded:
+                    set_gradient_sync(model, is_on=is_last)
+                elif not is_last:
                     stack.enter_context(self._accelerator.no_sync(model))
             yield
 
@@ -181,7 +201,7 @@ class Engine:
         Returns:
             The norm before.
         """
-        return float(self._accelerator.clip_grad_norm_(parameters, max_norm))
+        return float(gather(nn.utils.clip_grad_norm_(parameters, max_norm)))
 
     def mean(self, figures: Mapping[str, float]) -> dict[str, float]:
         """Average figures over the processes.

@@ -244,6 +244,13 @@ class FinetuneRun:
     def _write(
         self, result: LoopResult, modules: dict[str, nn.Module], manifest: AdapterManifest
     ) -> None:
+        if self.engine.is_sharded:
+            # A whole one, on the CPU: the model that was trained is in parts.
+            base = TargetAwarePipeline.from_pretrained(
+                self.job.base, dtype=self.pipeline.transformer.dtype, use_safetensors=True
+            )
+            self.pipeline.transformer = modules["transformer"] = base.transformer
+            prepare_transformer(base.transformer, self.config)
         apply_weights(modules, result.weights)
         if self.tokens is not None:
             self.tokens.write_back()

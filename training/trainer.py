@@ -16,6 +16,7 @@ from tavid_core.errors import CanceledError, ConfigError, NonFiniteError
 from training.checkpoints import Checkpoints
 from training.engine import Engine, split_batch
 from training.optimizers import build_optimizer
+from training.sharding import copy_whole, gather, scatter_optimizer
 from training.stop_signal import StopSignal
 from training.training_log import TrainingLog
 
@@ -232,7 +233,7 @@ class TrainingLoop:
                 if ends["late"]:
                     break
         return LoopResult(
-            weights=self._average,
+            weights=gather(self._average),
             first_step=first,
             num_steps=step,
             figures=figures or self._log.last(),
@@ -291,11 +292,12 @@ class TrainingLoop:
         self._engine.track({**figures, **rates, "learning_rate": self._config.rate(step - 1)}, step)
 
     def _save(self, step: int) -> None:
+        tensors = {f"last.{name}": value for name, value in self._parameters.items()}
+        tensors |= {f"average.{name}": value for name, value in self._average.items()}
+        tensors |= {f"buffer.{name}": value for name, value in self._buffers.items()}
+        whole, state = gather(tensors), gather(self._optimizer.state_dict())
         if self._engine.is_main:
-            tensors = {f"last.{name}": value for name, value in self._parameters.items()}
-            tensors |= {f"average.{name}": value for name, value in self._average.items()}
-            tensors |= {f"buffer.{name}": value for name, value in self._buffers.items()}
-            self._checkpoints.save(step, tensors, self._optimizer.state_dict())
+            self._checkpoints.save(step, whole, state)
         self._engine.wait()
 
     def _restore(self) -> int:
@@ -305,11 +307,13 @@ class TrainingLoop:
         tensors = newest.tensors
         with torch.no_grad():
             for name, parameter in self._parameters.items():
-                parameter.copy_(tensors[f"last.{name}"])
-                self._average[name].copy_(tensors[f"average.{name}"])
+                copy_whole(parameter, tensors[f"last.{name}"])
+                copy_whole(self._average[name], tensors[f"average.{name}"])
             for name, buffer in self._buffers.items():
-                buffer.copy_(tensors[f"buffer.{name}"])
-        self._optimizer.load_state_dict(newest.optimizer)
+                copy_whole(buffer, tensors[f"buffer.{name}"])
+        self._optimizer.load_state_dict(
+            scatter_optimizer(newest.optimizer, self._optimizer.optimizers)
+        )
         return newest.step
 
 
@@ -357,4 +361,4 @@ def apply_weights(modules: Mapping[str, nn.Module], weights: Mapping[str, torch.
     parameters = _trainable(modules)
     with torch.no_grad():
         for name, tensor in weights.items():
-            parameters[name].copy_(tensor)
+            copy_whole(parameters[name], tensor)

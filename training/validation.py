@@ -29,6 +29,7 @@ from training.clips import ClipRecord, read_frames, read_mask, read_records, rea
 from training.device import half_precision
 from training.finetune_job import FinetuneJob
 from training.referee import Tally, judge
+from training.sharding import reshard
 from training.texts import TrainedTokens
 from training.trainer import StepReport, apply_weights
 
@@ -185,6 +186,8 @@ class _Swapped:
                 module.write_back()
 
     def __exit__(self, *_: object) -> None:
+        for module in self._modules.values():
+            reshard(module)
         apply_weights(self._modules, self._own)
 
 

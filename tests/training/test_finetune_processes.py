@@ -144,3 +144,31 @@ def test_two_processes_give_the_weights_of_one(world, unbroken, micro_batch_size
     for rank in range(2):
         result = json.loads(log.with_name(f"{log.name}.{rank}").read_text().splitlines()[-1])
         assert (result["steps"], result["num_processes"]) == (STEPS, 2)
+
+
+def test_a_run_goes_on_in_two_processes_that_hold_half_the_weights_each(world, unbroken):
+    """FSDP; the checkpoint of one process is theirs too, and the other way round."""
+    out, run_folder, log = world / "sharded", world / "sharded_run", world / "sharded.log"
+    arguments = words(world, out, "micro_batch_size=1")
+    process = start_worker(arguments, log=log)
+    wait_for_step(process, run_folder, 5)
+    os.kill(process.pid, signal.SIGKILL)
+    process.join(timeout=30)
+    # Rollouts in between use the weights as they are spread.
+    arguments += ["--validation-clips", world / "clips", "--num-validations", 1]
+    arguments += ["--validation-steps", 1]
+    status = run_pair(arguments, log, ACCELERATE_USE_FSDP="true")
+    assert status == [0, 0], log.with_name(log.name + ".0").read_text()
+    result = json.loads(log.with_name(log.name + ".0").read_text().splitlines()[-1])
+    assert (result["num_processes"], result["resumed_from"]) == (2, 4)
+    assert (run_folder / "validation" / f"step_{STEPS:07d}" / "000.mp4").is_file()
+    sharded, whole = newest_weights(run_folder), newest_weights(world / "whole_run")
+    assert {name: value.shape for name, value in sharded.items()} == {
+        name: value.shape for name, value in whole.items()
+    }
+    for name, tensor in whole.items():
+        torch.testing.assert_close(sharded[name], tensor, rtol=0, atol=1e-5)
+    for name in ("pytorch_lora_weights.safetensors", "patch_embed.safetensors"):
+        ours, theirs = load_file(out / name), load_file(unbroken / name)
+        assert ours.keys() == theirs.keys()
+        assert all((ours[key] - theirs[key]).abs().max() < 1e-3 for key in ours)
