@@ -52,9 +52,9 @@ CARDS: Mapping[str, float] = types.MappingProxyType(
 )
 # Share of the data sheet's rate that a training step of this kind reaches.
 _EFFICIENCY = 0.4
-_BYTES_HALF, _BYTES_FULL = 2, 4
-# A trained number, its gradient and two of AdamW, all in float32.
-_NUMBERS_PER_TRAINED = 4
+_BYTES = types.MappingProxyType({"bfloat16": 2, "float32": 4})
+# A trained number, its gradient and two of the optimizer.
+_BYTES_PER_TRAINED = types.MappingProxyType({"adamw": 16, "muon": 12, "adamw8bit": 10})
 # Tensors as wide as the states that a block keeps while it is computed once more.
 _STATES_PER_BLOCK = 34
 _GIB = 2**30
@@ -70,8 +70,9 @@ class DryRun:
         num_video_tokens: Per clip.
         num_text_tokens: Per clip.
         step_tflop: Of one optimiser step over the whole batch.
-        memory_gib: Largest use of memory for one clip at a time, without the VAE and the text
-            encoder, whose outputs are cached.
+        num_clips_at_a_time: In one process.
+        memory_gib: Largest use of memory, without the VAE and the text encoder, whose outputs are
+            cached.
         hours: By card.
     """
 
@@ -80,6 +81,7 @@ class DryRun:
     num_video_tokens: int
     num_text_tokens: int
     step_tflop: float
+    num_clips_at_a_time: int
     memory_gib: float
     hours: Mapping[str, float]
 
@@ -98,8 +100,8 @@ class DryRun:
                 f"tokens          {self.num_video_tokens:,} video and "
                 f"{self.num_text_tokens:,} text",
                 f"one step        {self.step_tflop:,.1f} TFLOP",
-                f"memory          about {self.memory_gib:.1f} GiB for one clip at a time "
-                "(estimate)",
+                f"memory          about {self.memory_gib:.1f} GiB with {self.num_clips_at_a_time} "
+                "clip(s) at a time (estimate)",
                 f"hours, one card {hours} (at {_EFFICIENCY:.0%} of the data sheet's rate)",
             ]
         )
@@ -163,12 +165,17 @@ def estimate(config: FinetuneConfig, transformer_config: Mapping[str, Any]) -> D
     num_text = sizes.max_text_seq_length
     width = sizes.num_attention_heads * sizes.attention_head_dim
     step_flop = config.batch_size * sample_flop(transformer, config, frames)
-    num_states = (num_video + num_text) * width
+    if config.train_tokens:
+        num_trained += config.prompt.num_slots * sizes.text_embed_dim
+    num_clips = config.micro_batch_size or config.batch_size
+    num_states = num_clips * (num_video + num_text) * width
     num_kept = 1 if config.gradient_checkpointing else _STATES_PER_BLOCK
+    # Without fast bfloat16 a CPU keeps states in float32.
+    state_bytes = _BYTES["float32" if config.precision == "float32" else "bfloat16"]
     memory = (
-        (num_parameters - num_trained) * _BYTES_HALF
-        + num_trained * _NUMBERS_PER_TRAINED * _BYTES_FULL
-        + num_states * _BYTES_HALF * (num_kept * sizes.num_layers + _STATES_PER_BLOCK)
+        (num_parameters - num_trained) * _BYTES[config.base_dtype]
+        + num_trained * _BYTES_PER_TRAINED[config.loop.optimizer]
+        + num_states * state_bytes * (num_kept * sizes.num_layers + _STATES_PER_BLOCK)
     )
     seconds = {card: step_flop / (rate * 1e12 * _EFFICIENCY) for card, rate in CARDS.items()}
     return DryRun(
@@ -177,6 +184,7 @@ def estimate(config: FinetuneConfig, transformer_config: Mapping[str, Any]) -> D
         num_video_tokens=num_video,
         num_text_tokens=num_text,
         step_tflop=step_flop / 1e12,
+        num_clips_at_a_time=num_clips,
         memory_gib=memory / _GIB,
         hours={card: config.loop.num_steps * value / 3600 for card, value in seconds.items()},
     )

@@ -134,6 +134,9 @@ class FinetuneRun:
         demands = demands_of(
             pipeline.tokenizer, pipeline.size_hw, pipeline.transformer.config, self.config
         )
+        if job.validation_clips is not None:
+            shown = check_clips(job.validation_clips, demands, job.num_validations)
+            shown.require_good(skip_bad=False)
         report = check_clips(job.clips, demands, job.limit)
         records = report.require_good(skip_bad=job.skip_bad)
         if report.problems and self.engine.is_main:

@@ -8,6 +8,7 @@ from tavid_core.errors import ConfigError, InputError
 from tavid_core.model_folder import ASSETS
 from training.dry_run import estimate, read_transformer_config
 from training.finetune import main
+from training.finetune_config import with_settings
 from training.recipes import RECIPES
 
 
@@ -30,6 +31,21 @@ def test_checkpointing_saves_memory_and_costs_time():
     again = estimate(dataclasses.replace(config, gradient_checkpointing=True), sizes)
     assert again.memory_gib < kept.memory_gib
     assert again.step_tflop > kept.step_tflop
+
+
+def test_memory_counts_what_the_settings_change():
+    sizes = read_transformer_config(ASSETS / "mini", "mini")
+
+    def memory(*settings):
+        return estimate(with_settings(RECIPES["mini"](), list(settings)), sizes).memory_gib
+
+    assert memory("micro_batch_size=1") < memory("micro_batch_size=4") < memory()
+    assert memory("base_dtype=bfloat16") < memory()
+    assert memory("optimizer=adamw8bit") < memory()
+    assert memory("precision=float32") > memory()
+    tokens = ["slot_words=[TGT]", "added_tokens=true", "train_tokens=true"]
+    trained = estimate(with_settings(RECIPES["mini"](), tokens), sizes).num_trained
+    assert trained - estimate(RECIPES["mini"](), sizes).num_trained == sizes["text_embed_dim"]
 
 
 def test_command_says_it_in_seconds_and_lists_bad_clips(tmp_path, capsys):

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tavid_core.errors import ConfigError, MissingExtraError
+from tavid_core.errors import ConfigError, InputError, MissingExtraError
 from tests.tiny import HEIGHT, WIDTH, make_pipeline
 from tests.training_clips import write_clips
 from training.engine import Engine
@@ -55,6 +55,17 @@ def test_validation_shows_rollouts_and_changes_no_weight(world):
         one, other = (load_file(world / run / name) for run in ("plain", "watched"))
         assert all(torch.equal(one[key], other[key]) for key in one)
     assert list((world / "watched_run" / "tracker").glob("events.out.tfevents.*"))
+
+
+def test_bad_validation_clips_are_told_before_training(world):
+    write_clips(world / "shown")
+    (world / "shown" / "clips" / "1.mp4").unlink()
+    job = job_of(world, "adapter", validation_clips=world / "shown")
+    with pytest.raises(InputError, match=r"line 2 clips/1\.mp4: the video is missing"):
+        finetune(RECIPES["debug_cpu"](), job)
+    assert not (world / "adapter_run").exists()
+    with pytest.raises(ConfigError, match="validate_every and num_validations must be at least 1"):
+        job_of(world, "adapter", validate_every=0)
 
 
 def test_trackers_that_are_unknown_or_missing_are_told(monkeypatch):
