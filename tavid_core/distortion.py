@@ -189,6 +189,12 @@ def rectify_request(request: PlanRequest, distortion: LensDistortion) -> PlanReq
             "target_mask must mark a pixel that is left when the lens distortion is undone, got "
             "only pixels at the very edge. Turn the camera to the target."
         )
+    extra_masks = tuple(rectifier.rectify_mask(mask) for mask in request.extra_masks)
+    if not all(mask.any() for mask in extra_masks):
+        raise InputError(
+            "extra_masks must mark a pixel that is left when the lens distortion is undone, got "
+            "only pixels at the very edge. Turn the camera to the targets."
+        )
     actor_mask, depth_m = request.actor_mask, request.depth_m
     if actor_mask is not None:
         actor_mask = rectifier.rectify_mask(actor_mask)
@@ -199,6 +205,7 @@ def rectify_request(request: PlanRequest, distortion: LensDistortion) -> PlanReq
         image=rectifier.rectify_image(request.image),
         target_mask=target_mask,
         actor_mask=actor_mask,
+        extra_masks=extra_masks,
         depth_m=None if depth_m is None else rectifier.rectify_depth(depth_m),
         intrinsics=rectifier.intrinsics,
     )

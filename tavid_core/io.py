@@ -134,7 +134,12 @@ def _write_files(plan: InteractionPlan, folder: Path) -> None:
     (folder / "rollout.mp4").write_bytes(encode_mp4(rollout))
     (folder / "overlay.png").write_bytes(_overlay_png(plan))
     depth_m = None if request.depth_m is None else request.depth_m.astype(np.float32)
-    optional = {"depth_m": depth_m, "actor_mask": request.actor_mask}
+    extra_masks = np.stack(request.extra_masks) if request.extra_masks else None
+    optional = {
+        "depth_m": depth_m,
+        "actor_mask": request.actor_mask,
+        "extra_masks": extra_masks,
+    }
     np.savez_compressed(
         folder / "request.npz",
         image=request.image,
@@ -198,10 +203,12 @@ def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 def _load_request(folder: Path, document: dict[str, Any]) -> PlanRequest:
     arrays = _read_arrays(folder / "request.npz")
+    extra_masks = read_optional_array(arrays, "extra_masks", np.bool_)
     return PlanRequest(
         image=read_array(arrays, "image", np.uint8),
         target_mask=read_array(arrays, "target_mask", np.bool_),
         actor_mask=read_optional_array(arrays, "actor_mask", np.bool_),
         depth_m=read_optional_array(arrays, "depth_m", np.float32),
+        extra_masks=() if extra_masks is None else tuple(np.atleast_1d(extra_masks)),
         **request_fields_from_json(document),
     )

@@ -68,11 +68,13 @@ def _read_request(options: argparse.Namespace) -> PlanRequest:
     image = read_image(options.image)
     size_hw = image.shape[:2]
     actor_mask = options.actor_mask and read_mask(options.actor_mask, size_hw, "actor mask")
+    extra_masks = tuple(read_mask(path, size_hw, "extra mask") for path in options.extra_mask)
     return PlanRequest(
         image=image,
         target_mask=read_mask(options.mask, size_hw),
         prompt=options.prompt,
         actor_mask=actor_mask,
+        extra_masks=extra_masks,
         depth_m=None if options.depth is None else read_depth(options.depth),
         intrinsics=None if options.camera is None else read_camera(options.camera),
         seed=options.seed,
@@ -104,5 +106,13 @@ def _add_inputs(plan: argparse.ArgumentParser) -> None:
         help="folder to write; an earlier plan there is replaced",
     )
     add("--actor-mask", type=Path, metavar="FILE", help="where the person or arm is, as --mask")
+    add(
+        "--extra-mask",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a further target, for adapters with more than two mask slots; may be repeated",
+    )
     add("--depth", type=Path, metavar="FILE", help="16-bit png in millimetres, or npy in metres")
     add("--camera", type=Path, metavar="FILE", help="json: fx fy cx cy width height, pixels")

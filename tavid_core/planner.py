@@ -56,9 +56,6 @@ class InteractionPlanner:
         provenance: What goes into every plan's provenance.
         detector: Finds the actor's keypoints in frames; the shipped one if None.
         lifter: Lifts rollouts; the shipped one if None.
-
-    Raises:
-        ConfigError: If the adapter has more slots than a request has masks.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tavid_core.adapter_manifest import AdapterManifest
 from tavid_core.attention import AttentionRecorder, install_processors
 from tavid_core.config import SamplerConfig
-from tavid_core.errors import ConfigError, InputError, NonFiniteError
+from tavid_core.errors import InputError, NonFiniteError
 from tavid_core.frame_fit import FrameFit
 from tavid_core.model_card import ModelCard
 from tavid_core.pipeline import TargetAwarePipeline
@@ -36,19 +36,11 @@ class RolloutSampler:
         pipeline: The model, with the adapter on it.
         manifest: What the adapter says, or None for a base model, which knows no target.
         card: How the model wants to be used.
-
-    Raises:
-        ConfigError: If the adapter has more slots than a request has masks.
     """
 
     def __init__(
         self, pipeline: TargetAwarePipeline, manifest: AdapterManifest | None, card: ModelCard
     ) -> None:
-        if manifest is not None and manifest.num_mask_slots > 2:
-            raise ConfigError(
-                f"adapter must have 1 or 2 mask slots, got {manifest.num_mask_slots}. "
-                "A request carries a target mask and an actor mask."
-            )
         self.pipeline = pipeline
         self.manifest = manifest
         self.card = card
@@ -179,6 +171,14 @@ class RolloutSampler:
                     "Mark the actor, or load an adapter with one slot."
                 )
             slots.append(fit.fit_mask(request.actor_mask, name="actor_mask", may_be_cut=True))
+        if num_slots > 2:
+            if len(request.extra_masks) != num_slots - 2:
+                raise InputError(
+                    f"extra_masks must hold {num_slots - 2} to a model with {num_slots} mask "
+                    f"slots, got {len(request.extra_masks)}. Mark the further targets."
+                )
+            for number, mask in enumerate(request.extra_masks):
+                slots.append(fit.fit_mask(mask, name=f"extra_masks[{number}]"))
         return [np.stack(slots)]
 
     def _denoise(

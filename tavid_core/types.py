@@ -94,6 +94,7 @@ class PlanRequest:
             the plan. 1 to 16.
         stamp_ns: When the image was taken, nanoseconds.
         frame_id: Optical frame of the camera.
+        extra_masks: Further targets, each bool (H, W), for adapters with more than two mask slots.
 
     Raises:
         InputError: If any of it is unusable; the message names the field.
@@ -112,6 +113,7 @@ class PlanRequest:
     num_candidates: int = 1
     stamp_ns: int = 0
     frame_id: str = "camera_optical_frame"
+    extra_masks: tuple[NDArray[np.bool_], ...] = ()
 
     def __post_init__(self) -> None:
         """Check every field; see the class docstring for the rules."""
@@ -127,6 +129,8 @@ class PlanRequest:
         self._check_mask("target_mask", self.target_mask, (height, width))
         if self.actor_mask is not None:
             self._check_mask("actor_mask", self.actor_mask, (height, width))
+        for number, mask in enumerate(self.extra_masks):
+            self._check_mask(f"extra_masks[{number}]", mask, (height, width))
         if self.depth_m is not None:
             check_shape(
                 "depth_m", self.depth_m.shape, (height, width), "Register the depth to the image."

@@ -55,6 +55,8 @@ def pack_request(request: PlanRequest) -> Packed:
     intrinsics = request.intrinsics
     header["intrinsics"] = None if intrinsics is None else dataclasses.asdict(intrinsics)
     arrays = {name: getattr(request, name) for name in _REQUEST_ARRAYS}
+    if request.extra_masks:
+        arrays["extra_masks"] = np.stack(request.extra_masks)
     return header, {name: values for name, values in arrays.items() if values is not None}
 
 
@@ -76,6 +78,7 @@ def unpack_request(header: Mapping[str, object], arrays: Arrays) -> PlanRequest:
         intrinsics=None if intrinsics is None else CameraIntrinsics(**intrinsics),
         **{name: header[name] for name in _REQUEST_SCALARS},
         **{name: arrays.get(name) for name in _REQUEST_ARRAYS},
+        extra_masks=tuple(arrays.get("extra_masks", ())),
     )
 
 

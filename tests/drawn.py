@@ -121,7 +121,7 @@ def draw_plan(hand_confidence=0.9, prompt="A person lifts the middle disc.", **c
 
 
 def fill_plan(plan):
-    """Give a plan every part that a motion can have."""
+    """Give a plan every part that a request and a motion can have."""
     motion, rng = plan.motion, np.random.default_rng(0)
     num_frames = motion.num_frames
     quaternions = rng.normal(size=(num_frames, 4)).astype(np.float32)
@@ -131,8 +131,10 @@ def fill_plan(plan):
     aperture_m = np.linspace(0.1, 0.04, num_frames, dtype=np.float32)
     aperture_m[5] = np.nan
     point = np.float32([0.01, -0.02, 0.03])
+    further = (plan.request.target_mask, np.roll(plan.request.target_mask, 3, axis=1))
     return dataclasses.replace(
         plan,
+        request=dataclasses.replace(plan.request, extra_masks=further),
         motion=dataclasses.replace(
             motion,
             hands=(hand, *motion.hands[1:]),

@@ -24,6 +24,7 @@ def write_clips(folder, num_clips=3):
             fps=8.0,
             mask_file=f"masks/{index}.png",
             actor_mask_file=f"masks/{(index + 1) % num_clips}.png",
+            extra_mask_files=(f"masks/{index}.png",),
             source="test",
             licence="CC0-1.0",
         )

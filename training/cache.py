@@ -32,7 +32,7 @@ class LatentCache:
         latents_NFCHW: Scaled means of the videos, float32.
         images_NKCHW: Scaled means of the first frames encoded alone, float32; K is 1 where they
             are clean.
-        masks_NSHW: Masks at pixel size, uint8 0/1: of the target, and of the actor where S is 2.
+        masks_NSHW: Masks at pixel size, uint8 0/1: of the target, the actor, further targets.
         captions: One per clip.
     """
 
@@ -68,7 +68,7 @@ def _key(
 
 def _hash_files(folder: Path, record: ClipRecord, num_slots: int) -> str:
     digest = hashlib.sha256()
-    for name in (record.file_name, record.mask_file, record.actor_mask_file)[: 1 + num_slots]:
+    for name in (record.file_name, *record.mask_names(num_slots)):
         path = folder / (name or "")
         digest.update(path.read_bytes() if path.is_file() else b"missing")
     return digest.hexdigest()[:16]
@@ -98,11 +98,11 @@ def _encode_images(
 
 
 def _read_masks(folder: Path, record: ClipRecord, num_slots: int) -> torch.Tensor:
-    names = (record.mask_file, record.actor_mask_file)[:num_slots]
+    names = record.mask_names(num_slots)
     if None in names:
         raise InputError(
-            f"{record.file_name} must have an actor mask for two slots, got none. "
-            "Train with one slot, or add actor_mask_file."
+            f"{record.file_name} must have a mask for each of {num_slots} slots, got {names}. "
+            "Train with fewer slots, or add actor_mask_file and extra_mask_files."
         )
     masks = [torch.from_numpy(read_mask(folder, name)) for name in names]
     return torch.stack(masks).to(torch.uint8)
@@ -129,7 +129,7 @@ def load_or_build_cache(
         records: Take these clips only; None = all of the folder.
         num_noisy_images: How often each conditioning image is encoded with noise; 0 = once,
             without.
-        num_slots: Masks per clip: 1 = target, 2 = target and actor.
+        num_slots: Masks per clip: target, actor, further targets.
 
     Returns:
         The cache, on the CPU.

@@ -22,7 +22,7 @@ class ClipDemands:
     Args:
         num_frames: Frames of a clip.
         size_hw: Rows and columns of its frames and masks, pixels.
-        num_slots: Masks per clip: 1 = target, 2 = target and actor.
+        num_slots: Masks per clip: target, actor, further targets.
         check_caption: Raises `TavidError` for a caption that does not fit.
     """
 
@@ -128,10 +128,11 @@ def check_clips(folder: Path, demands: ClipDemands, limit: int | None = None) ->
 
 
 def _find_reasons(folder: Path, record: ClipRecord, demands: ClipDemands) -> list[str]:
-    names = (("mask", record.mask_file), ("actor mask", record.actor_mask_file))
+    kinds = ["mask", "actor mask", *(f"mask of slot {n + 3}" for n in range(demands.num_slots))]
+    names = zip(kinds, record.mask_names(demands.num_slots), strict=False)
     reasons = [
         _check_video(folder / record.file_name, demands),
-        *(_check_mask(folder, what, name, demands) for what, name in names[: demands.num_slots]),
+        *(_check_mask(folder, what, name, demands) for what, name in names),
         _check_text(record, demands),
         _check_contact(record, demands),
     ]

@@ -50,6 +50,7 @@ class ClipRecord:
         source: Which data set it came from.
         licence: Under which licence.
         truth_file: npz with ground truth, or None.
+        extra_mask_files: Masks of further targets in frame 0, in the order of their slots.
     """
 
     file_name: str
@@ -62,6 +63,19 @@ class ClipRecord:
     source: str
     licence: str
     truth_file: str | None = None
+    extra_mask_files: tuple[str, ...] = ()
+
+    def mask_names(self, num_slots: int) -> tuple[str | None, ...]:
+        """List the masks of the slots: target, actor, further targets.
+
+        Args:
+            num_slots: How many are wanted.
+
+        Returns:
+            Files, None where there is none.
+        """
+        names = (self.mask_file, self.actor_mask_file, *self.extra_mask_files)
+        return (*names, *(None,) * num_slots)[:num_slots]
 
     def to_json(self) -> str:
         """Write the record as one line of JSON.
@@ -130,6 +144,9 @@ def parse_record(line: str) -> ClipRecord:
         key: None if fields.get(key) is None else _relative_path(fields[key], key)
         for key in ("actor_mask_file", "truth_file")
     }
+    extras = fields.get("extra_mask_files") or ()
+    if not isinstance(extras, list | tuple):
+        raise InputError(f"extra_mask_files must be a list, got {extras!r}. Correct the line.")
     contact = fields.get("contact_frame")
     return ClipRecord(
         file_name=_relative_path(fields.get("file_name"), "file_name"),
@@ -140,6 +157,7 @@ def parse_record(line: str) -> ClipRecord:
         camera=_camera(fields.get("camera")),
         source=fields["source"],
         licence=fields["licence"],
+        extra_mask_files=tuple(_relative_path(name, "extra_mask_files") for name in extras),
         **optional,
     )
 

@@ -75,11 +75,6 @@ class FinetuneConfig:
                 f"num_noisy_images must be in 0..64, got {self.num_noisy_images}. Try 4."
             )
         self._check_engine()
-        if self.prompt.num_slots > 2:
-            raise ConfigError(
-                f"slot_words must be one or two, got {self.prompt.slot_words}. Clips hold the "
-                "masks of target and actor."
-            )
 
     @property
     def uses_bfloat16(self) -> bool | None:

@@ -129,13 +129,14 @@ class Validation:
         mask: NDArray[np.bool_],
         should_stop: Callable[[], bool],
     ) -> Rollout:
-        actor = None
-        if record.actor_mask_file is not None:
-            actor = read_mask(self._job.validation_clips, record.actor_mask_file)
+        num_slots = self._sampler.pipeline.num_mask_slots
+        names = record.mask_names(num_slots)[1:]
+        actor, *extras = [read_mask(self._job.validation_clips, name) for name in names] or [None]
         request = PlanRequest(
             image=image,
             target_mask=mask,
             actor_mask=actor,
+            extra_masks=tuple(extras),
             prompt=record.text,
             seed=index,
             num_inference_steps=self._job.validation_steps,

@@ -77,6 +77,7 @@ def make_request(mask):
         target_mask=mask,
         prompt="lift it",
         actor_mask=mask,
+        extra_masks=(mask,),
         depth_m=np.ones((240, 320), np.float32),
         intrinsics=INTRINSICS,
     )
@@ -90,6 +91,7 @@ def test_whole_request_is_rectified():
     assert request.intrinsics != INTRINSICS
     assert request.target_mask.sum() > 100
     np.testing.assert_array_equal(request.target_mask, request.actor_mask)
+    np.testing.assert_array_equal(request.target_mask, request.extra_masks[0])
     assert (request.depth_m == 1).all()
 
 

@@ -80,12 +80,10 @@ def write_adapter(folder, num_mask_slots: int = 1) -> None:
     )
     with torch.no_grad():
         transformer.patch_embed.proj.weight[:, -num_mask_slots:].normal_()
-    words = ("target", "source")[:num_mask_slots]
-    sentence = "The person {actor} interacts with {target} object ."
-    prompt = PromptConfig(
-        slot_words=words,
-        sentence=sentence.replace("{actor} ", "" if len(words) == 1 else "{actor} "),
-    )
+    words = ("target", "source", "box")[:num_mask_slots]
+    placeholders = ("{target}", "{actor}", "{slot_3}")[:num_mask_slots]
+    sentence = f"The person interacts with {' and '.join(placeholders)} object ."
+    prompt = PromptConfig(slot_words=words, sentence=sentence)
     manifest = AdapterManifest(
         base_model="tiny",
         prompt=prompt,
@@ -280,13 +278,15 @@ def test_two_slots_take_the_actor_mask(folders, tmp_path):
     assert not np.array_equal(first.frames, other.frames)
 
 
-def test_three_slots_are_refused():
-    manifest = AdapterManifest(
-        prompt=PromptConfig(slot_words=("a", "b", "c"), sentence="{target} {actor} {slot_3}"),
-        num_mask_slots=3,
-    )
-    with pytest.raises(ConfigError, match="adapter must have 1 or 2 mask slots, got 3"):
-        InteractionPlanner(tiny.make_pipeline(), manifest)
+def test_further_slots_take_further_masks(folders, tmp_path):
+    write_adapter(tmp_path, num_mask_slots=3)
+    planner = load(folders, adapter=tmp_path)
+    actor = tiny.make_mask(64, 128, left=False)
+    with pytest.raises(InputError, match="extra_masks must hold 1 to a model with 3 mask slots"):
+        planner.imagine(make_request(actor_mask=actor))
+    first = planner.imagine(make_request(actor_mask=actor, extra_masks=(actor,)))
+    other = planner.imagine(make_request(actor_mask=actor, extra_masks=(tiny.make_mask(64, 128),)))
+    assert not np.array_equal(first.frames, other.frames)
 
 
 @pytest.mark.parametrize(

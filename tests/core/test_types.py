@@ -46,6 +46,7 @@ def test_smallest_request_is_complete():
         ({"target_mask": ~(MASK | True)}, "target_mask must mark at least one pixel"),
         ({"target_mask": MASK | True}, "target_mask must leave some pixels unmarked"),
         ({"actor_mask": MASK[:16]}, "actor_mask must have shape"),
+        ({"extra_masks": (MASK, MASK[:16])}, r"extra_masks\[1\] must have shape"),
         ({"depth_m": np.zeros((16, 24), np.float32)}, "depth_m must have shape"),
         (
             {"intrinsics": CameraIntrinsics(**CAMERA | {"width": 96, "height": 64})},

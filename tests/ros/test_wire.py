@@ -137,6 +137,7 @@ def test_other_types_are_refused_before_anything_is_sent():
     "request_",
     [
         make_request(),
+        make_request(extra_masks=(make_request().target_mask,) * 2),
         make_request(
             actor_mask=None,
             depth_m=None,

@@ -68,6 +68,7 @@ def test_without_the_attention_loss_it_runs_too(run):
         ["block_choice=uniform", "num_blocks_per_step=2", "map_normalization=batch_min_max"],
         ["num_noisy_images=2", "block_choice=all", "gradient_checkpointing=true"],
         ["slot_words=target,source", "sentence=The {actor} interacts with {target} object."],
+        ["slot_words=target,source,box", "sentence=The {actor} puts {target} on {slot_3} ."],
     ],
 )
 def test_every_variant_of_the_method_trains(run, settings):
@@ -75,7 +76,8 @@ def test_every_variant_of_the_method_trains(run, settings):
     manifest = load_adapter(
         TargetAwarePipeline.from_pretrained(run.folder / "base"), run.folder / "adapter"
     )
-    assert manifest.prompt.num_slots == (2 if "slot" in settings[0] else 1)
+    words = settings[0].removeprefix("slot_words=").split(",") if "slot" in settings[0] else [""]
+    assert manifest.prompt.num_slots == len(words)
     assert manifest.attention_direction == ("t2v" if "t2v" in settings[0] else "v2t")
 
 
