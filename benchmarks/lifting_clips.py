@@ -39,11 +39,13 @@ class ClipSet:
         is_textured: Whether the objects carry a print.
         is_slow: Whether the motion takes 49 frames instead of 17.
         size_hw: Rows and columns, pixels.
+        split: "held_out", which is reported, or "validation", on which thresholds are chosen.
     """
 
     is_textured: bool
     is_slow: bool = False
     size_hw: tuple[int, int] = (480, 720)
+    split: str = "held_out"
 
     @property
     def num_frames(self) -> int:
@@ -54,7 +56,8 @@ class ClipSet:
     def name(self) -> str:
         """Name of its folder."""
         look = "textured" if self.is_textured else "plain"
-        return f"{look}_{self.size_hw[0]}x{self.size_hw[1]}_{self.num_frames}"
+        name = f"{look}_{self.size_hw[0]}x{self.size_hw[1]}_{self.num_frames}"
+        return name if self.split == "held_out" else f"{self.split}_{name}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ class LiftingClip:
 
 
 def make_scene(index: int, kind: ClipSet) -> Scene:
-    """Give a held-out scene, with a turn of the target and at the set's speed.
+    """Give a scene of the split, with a turn of the target and at the set's speed.
 
     Args:
         index: 0 or more.
@@ -93,7 +96,7 @@ def make_scene(index: int, kind: ClipSet) -> Scene:
         The scene; the same numbers give the same scene on every machine.
     """
     scene = sample_scene(
-        SPLIT_FIRST_SEED["held_out"] + index, num_objects=NUM_OBJECTS, look_alike=True
+        SPLIT_FIRST_SEED[kind.split] + index, num_objects=NUM_OBJECTS, look_alike=True
     )
     turn = np.random.default_rng([11, index]).uniform(-MAX_TURN_RAD, MAX_TURN_RAD)
     factor = SLOW_FACTOR if kind.is_slow else 1

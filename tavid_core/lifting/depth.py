@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tavid_core.camera import project
 from tavid_core.lifting.support import center_above_support
 from tavid_core.types import CameraIntrinsics, PlanRequest
 
@@ -47,12 +48,15 @@ class SceneDepth:
         source: "sensor", "height_prior" (the size of the actor) or "none" (a usual distance).
         confidence: Of the scale, 0..1.
         reason: What it rests on, for channels of low confidence.
+        center_offset_px: From the middle of the mask's pixels to where the centre is seen, column
+            and row, caller's pixels: a bottle's pixels are mostly below its middle.
     """
 
     target_m: float
     source: str
     confidence: float
     reason: str
+    center_offset_px: tuple[float, float] = (0.0, 0.0)
 
 
 def sample_depth(
@@ -139,17 +143,27 @@ def measure_scene(
         target_m, share = center_depth(request.depth_m, request.target_mask, intrinsics)
         if math.isfinite(target_m):
             middle_m = center_above_support(request.depth_m, request.target_mask, intrinsics)
-            # The surface's allowance is too large for most things, the seen middle too near.
+            offset_px = (0.0, 0.0)
             if middle_m is not None and abs(middle_m[2] / target_m - 1) < MAX_DISAGREEMENT:
-                target_m = (target_m + float(middle_m[2])) / 2
+                target_m = float(middle_m[2])
+                offset_px = _offset_px(middle_m, request.target_mask, intrinsics)
             reason = f"depth is known on {share:.0%} of the target{focal_note}"
-            return SceneDepth(target_m, "sensor", factor * (0.55 + 0.4 * share), reason)
+            confidence = factor * (0.55 + 0.4 * share)
+            return SceneDepth(target_m, "sensor", confidence, reason, offset_px)
         target_m = _depth_around(request.depth_m, request.target_mask)
         if math.isfinite(target_m):
             reason = f"no depth on the target, that of its surroundings is taken{focal_note}"
             return SceneDepth(target_m, "sensor", factor * SURROUNDINGS_CONFIDENCE, reason)
     assumed = _assume_distance(shoulder_width_px, intrinsics)
     return dataclasses.replace(assumed, reason=f"{assumed.reason}{focal_note}")
+
+
+def _offset_px(
+    center_m: NDArray[np.float64], mask: NDArray[np.bool_], intrinsics: CameraIntrinsics
+) -> tuple[float, float]:
+    row, column = np.argwhere(mask).mean(axis=0)
+    at = project(center_m, intrinsics)
+    return float(at[0] - column), float(at[1] - row)
 
 
 def _depth_around(depth_m: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:

@@ -88,7 +88,7 @@ def measure_poses(
     Returns:
         The poses, or the reason why there are none.
     """
-    pixel = fit.pixels_to_caller(track.pixels[0])
+    pixel = fit.pixels_to_caller(track.pixels[0]) + np.array(scene.center_offset_px)
     center_m = unproject(pixel, scene.target_m, intrinsics)
     if request.depth_m is None or scene.source != "sensor":
         return TargetPoses.unknown(center_m, len(rollout.frames), "there is no depth to measure it")
@@ -158,7 +158,8 @@ def lift_target(
     if poses.is_known:
         return _measured(poses, intrinsics, is_lost=track.confidence == 0)
     depth_m, factor = _followed_depth(track, scene.target_m, interval, hand)
-    pixels = fit.pixels_to_caller(track.pixels)
+    offset_px = np.array(scene.center_offset_px, dtype=np.float32)
+    pixels = fit.pixels_to_caller(track.pixels) + offset_px
     lifted = PointTrack(
         name="target",
         pixels=pixels,

@@ -43,6 +43,21 @@ def test_the_middle_of_a_box_is_found(noise_m):
     assert np.linalg.norm(project(found, CAMERA) - project(center, CAMERA)) < 3
 
 
+@pytest.mark.parametrize("radius_m", [0.03, 0.05])
+def test_half_of_a_ball_is_enough_to_find_its_middle(radius_m):
+    grid = np.stack(np.meshgrid(np.arange(320), np.arange(240)), -1)
+    rays = unproject(grid, np.ones((240, 320)), CAMERA)
+    table_m = (FOOT @ UP) / (rays @ UP)
+    center = FOOT + radius_m * UP
+    # |t ray - center| = radius, the nearer root.
+    square, along = (rays**2).sum(axis=-1), rays @ center
+    root = along**2 - square * (center @ center - radius_m**2)
+    mask = root > 0
+    depth_m = np.where(mask, (along - np.sqrt(np.maximum(root, 0))) / square, table_m)
+    found = center_above_support(depth_m.astype(np.float32), mask, CAMERA)
+    assert np.linalg.norm(found - center) < 0.17 * radius_m
+
+
 def test_a_wall_behind_or_no_depth_does_not_help():
     depth_m, mask, _ = draw_box()
     assert center_above_support(np.full_like(depth_m, 1.0), mask, CAMERA) is None
