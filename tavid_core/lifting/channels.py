@@ -17,7 +17,8 @@ from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.people import ActorChoice
 from tavid_core.lifting.target import TargetTrack
 from tavid_core.lifting.target_lift import TargetMotion
-from tavid_core.lifting.video_checks import VideoFaults
+from tavid_core.lifting.target_mask import CarriedMask
+from tavid_core.lifting.target_sight import TargetSight
 from tavid_core.types import CameraIntrinsics, PointTrack
 
 __all__ = ["LOW_CONFIDENCE", "Channels", "judge_channels"]
@@ -59,7 +60,7 @@ def judge_channels(
     *,
     choice: ActorChoice,
     target: TargetMotion,
-    faults: VideoFaults,
+    sight: TargetSight,
 ) -> Channels:
     """Judge a lifted motion.
 
@@ -72,7 +73,7 @@ def judge_channels(
         intrinsics: Of the caller's image.
         choice: Who of the people in the picture acts.
         target: The lifted target.
-        faults: Of the video; they lower all that is measured in it.
+        sight: The target in the picture; faults of the video lower all that is measured in it.
 
     Returns:
         One confidence per channel, with a reason where it is low.
@@ -80,7 +81,7 @@ def judge_channels(
     judged = {
         "actor": _judge_actor(keypoints, choice),
         "hands": _judge_hands(hands, intrinsics, interval.hand, keypoints.notes),
-        "target": _judge_target(track, target),
+        "target": _judge_target(track, target, sight.mask),
         "rotation": (target.rotation_confidence, target.rotation_reason),
         "contact": (interval.confidence, interval.reason or "hand and target do not go together"),
         "scale": (scene.confidence, scene.reason),
@@ -92,6 +93,7 @@ def judge_channels(
     if not choice.is_clear:
         for name in ("hands", "contact"):
             judged[name] = (DOUBTFUL_FACTOR * judged[name][0], choice.reason)
+    faults = sight.faults
     if faults.reason:
         for name in MEASURED_CHANNELS:
             judged[name] = (faults.factor * judged[name][0], faults.reason)
@@ -136,13 +138,14 @@ def _judge_hands(
     return value, "the hands are hidden or unsure in many frames, or their depth is not measured"
 
 
-def _judge_target(track: TargetTrack, target: TargetMotion) -> tuple[float, str]:
+def _judge_target(track: TargetTrack, target: TargetMotion, mask: CarriedMask) -> tuple[float, str]:
     clearness = min(1.0, track.contrast_lab / CLEAR_CONTRAST_LAB)
     # A pose that is recognised by its print needs no contrast with what is around it.
     clearness = 1.0 if target.dof == 6 else clearness
-    sureness = target.track.confidence
+    # Two followers that know nothing of each other: where one is lost the other may be wrong.
+    sureness = np.where(mask.is_lost, DOUBTFUL_FACTOR, 1.0) * target.track.confidence
     value = float(sureness.mean()) * clearness
-    num_lost = int((sureness < MIN_POINT_CONFIDENCE).sum())
+    num_lost = int((target.track.confidence < MIN_POINT_CONFIDENCE).sum())
     if track.left_frame is not None:
         return value, f"the target leaves the picture at frame {track.left_frame}"
     if clearness < LOW_CONFIDENCE:
@@ -152,4 +155,4 @@ def _judge_target(track: TargetTrack, target: TargetMotion) -> tuple[float, str]
             value,
             f"the target is hidden or lost in {num_lost} of {len(sureness)} frames",
         )
-    return value, "the target changes its look"
+    return value, mask.reason or "the target changes its look"

@@ -22,9 +22,8 @@ from tavid_core.lifting.contacts import find_touches, lift_contacts
 from tavid_core.lifting.depth import SceneDepth, measure_scene
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.segments import find_segments
-from tavid_core.lifting.target import track_target
 from tavid_core.lifting.target_lift import TargetMotion, lift_target, measure_poses, track_of
-from tavid_core.lifting.video_checks import check_video
+from tavid_core.lifting.target_sight import TargetSight, watch_target
 from tavid_core.types import (
     InteractionMotion,
     PlanRequest,
@@ -42,6 +41,7 @@ def lift(
     fit: FrameFit,
     body_model: BodyModel | None = None,
     later_depth_m: NDArray[np.float32] | None = None,
+    sight: TargetSight | None = None,
 ) -> InteractionMotion:
     """Lift a rollout.
 
@@ -53,6 +53,8 @@ def lift(
         body_model: A body to fit to the actor, from `load_body_model`; None for points only.
         later_depth_m: Depth of every frame, float32 (T, h, w), metres, model pixels, if there is
             any; NaN or 0 = unknown.
+        sight: Of the same target in the same rollout, from `watch_target`, to lift one video
+            several times; None looks now.
 
     Returns:
         The motion in the caller's pixels and in metres of the request's optical frame. Without a
@@ -71,7 +73,8 @@ def lift(
     if later_depth_m is not None:
         advice = "Give one map per frame of the rollout, at its size."
         check_shape("later_depth_m", later_depth_m.shape, rollout.frames.shape[:3], advice)
-    seen = _Seen(rollout, request, keypoints, fit, later_depth_m)
+    sight = sight or watch_target(rollout.frames, fit.fit_mask(request.target_mask))
+    seen = _Seen(rollout, request, keypoints, fit, later_depth_m, sight)
     interval, track, camera = seen.touches.main, seen.track, seen.intrinsics
     actor = ActorLifter(request, seen.who.keypoints, fit, camera, rollout.fps)
     side_px = track.side_px * float(np.mean(fit.scale_xy))
@@ -98,7 +101,7 @@ def _assemble(
         seen.intrinsics,
         choice=seen.who.choice,
         target=target,
-        faults=seen.faults,
+        sight=seen.sight,
     )
     return InteractionMotion(
         hands=parts.hands,
@@ -128,25 +131,24 @@ class _Seen:
         keypoints: Keypoints,
         fit: FrameFit,
         later_depth_m: NDArray[np.float32] | None,
+        sight: TargetSight,
     ) -> None:
         height, width = request.image.shape[:2]
         self._fit = fit
         self.intrinsics = request.intrinsics or intrinsics_from_field_of_view(width, height)
-        self.faults = check_video(rollout.frames)
-        mask = fit.fit_mask(request.target_mask)
-        self.track = track_target(rollout.frames, mask).without(self.faults.is_lost)
+        self.faults, self.track, self.sight = sight.faults, sight.track, sight
         keypoints = keypoints.without(self.faults.is_lost)
         self.who = find_actor(rollout.frames, request, keypoints, fit, self.track)
         self.scene = measure_scene(request, self.intrinsics, self._shoulder_width_px())
         self.poses = measure_poses(
-            rollout, request, fit, self.track, self.scene, self.intrinsics, later_depth_m
+            rollout, request, fit, sight, self.scene, self.intrinsics, later_depth_m
         )
         self.track = track_of(self.poses, self.track, fit, self.intrinsics)
         self.touches = find_touches(
             rollout.frames,
             self.who.keypoints,
             self.track,
-            mask,
+            fit.fit_mask(request.target_mask),
             hand_names=self.who.hand_names,
             onset_frame=self.poses.onset_frame,
         )

@@ -26,8 +26,7 @@ MIN_HEIGHT_M = 0.02
 def center_above_support(
     depth_m: NDArray[np.float32], mask: NDArray[np.bool_], intrinsics: CameraIntrinsics
 ) -> NDArray[np.float64] | None:
-    """Find the middle of an object: half its height above its support, half its width behind its
-    near side.
+    """Find the middle of an object: half its height up, half its width behind its near side.
 
     The far side is hidden: a thing is taken to be as deep as it is wide. That is right for whatever
     is round about its axis, and for cubes.

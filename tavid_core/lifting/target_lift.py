@@ -19,6 +19,7 @@ from tavid_core.lifting.contact import ContactInterval
 from tavid_core.lifting.depth import SceneDepth
 from tavid_core.lifting.target import TargetTrack
 from tavid_core.lifting.target_pose import PoseInputs, TargetPoses, follow_pose
+from tavid_core.lifting.target_sight import TargetSight
 from tavid_core.types import CameraIntrinsics, PlanRequest, PointTrack, Rollout
 
 __all__ = ["TargetMotion", "lift_target", "measure_poses", "rollout_depth", "track_of"]
@@ -69,7 +70,7 @@ def measure_poses(
     rollout: Rollout,
     request: PlanRequest,
     fit: FrameFit,
-    track: TargetTrack,
+    sight: TargetSight,
     scene: SceneDepth,
     intrinsics: CameraIntrinsics,
     later_depth_m: NDArray[np.float32] | None = None,
@@ -80,7 +81,7 @@ def measure_poses(
         rollout: The video.
         request: With its depth.
         fit: How the request's image became the rollout's frame 0.
-        track: Of the target in the rollout.
+        sight: The target in the rollout.
         scene: Where metres come from.
         intrinsics: Of the request's image.
         later_depth_m: Of every frame of the rollout, float32 (T, h, w), metres, or None.
@@ -88,6 +89,7 @@ def measure_poses(
     Returns:
         The poses, or the reason why there are none.
     """
+    track = sight.track
     pixel = fit.pixels_to_caller(track.pixels[0]) + np.array(scene.center_offset_px)
     center_m = unproject(pixel, scene.target_m, intrinsics)
     if request.depth_m is None or scene.source != "sensor":
@@ -99,6 +101,7 @@ def measure_poses(
         center_m=center_m,
         intrinsics=fit.fit_intrinsics(intrinsics),
         later_depth_m=later_depth_m,
+        carried=sight.mask,
     )
     return follow_pose(inputs, track)
 

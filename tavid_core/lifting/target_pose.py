@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 from tavid_core.camera import project, unproject
 from tavid_core.lifting.photometric import Alignment, BodyPixels, align
 from tavid_core.lifting.point_tracks import choose_points, follow_points
+from tavid_core.lifting.pose_gate import agrees_with_mask
 from tavid_core.lifting.rigid_pose import RigidPose, solve_kabsch, solve_pnp, transform
 from tavid_core.lifting.target import TargetTrack
+from tavid_core.lifting.target_mask import CarriedMask
 from tavid_core.types import CameraIntrinsics
 
 __all__ = ["MIN_SIDE_PX", "PoseInputs", "TargetPoses", "follow_pose"]
@@ -57,6 +59,7 @@ class PoseInputs:
         center_m: The target's centre in frame 0, float64 (3,), optical frame, metres.
         intrinsics: Of the rollout.
         later_depth_m: Of every frame, float32 (T, h, w), metres, or None.
+        carried: The target's mask in every frame, against which poses are checked, or None.
     """
 
     frames: NDArray[np.uint8]
@@ -65,6 +68,7 @@ class PoseInputs:
     center_m: NDArray[np.float64]
     intrinsics: CameraIntrinsics
     later_depth_m: NDArray[np.float32] | None = None
+    carried: CarriedMask | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -298,7 +302,20 @@ class _PoseWalker:
             way = self._track.pixels[t] - self._track.pixels[0]
             away_px = float(np.linalg.norm(pixel - self._first_center - way))
             is_where_it_looks = away_px < MAX_TRACK_DISTANCE_SIDES * self._track.side_px
-        return is_smooth and is_where_it_looks and found.visible_share >= MIN_VISIBLE_SHARE
+        is_seen = found.visible_share >= MIN_VISIBLE_SHARE
+        return is_smooth and is_where_it_looks and is_seen and self._agrees(t, found)
+
+    def _agrees(self, t: int, found: Alignment) -> bool:
+        carried = self._inputs.carried
+        if carried is None or carried.is_lost[t]:
+            return True
+        surface = transform(self._body.points_m, found.rotation, found.position_m)
+        if surface[:, 2].min() <= 0:
+            return False
+        hull_pixels = project(surface, self._inputs.intrinsics)
+        depth_ratio = float(found.position_m[2] / self.positions_m[0][2])
+        first_area_px = float(self._inputs.mask.sum())
+        return agrees_with_mask(carried.masks[t], first_area_px, hull_pixels, depth_ratio)
 
     def _pixels(
         self, rotation: NDArray[np.float64], position_m: NDArray[np.float64]
