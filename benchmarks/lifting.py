@@ -3,7 +3,9 @@
     python -m benchmarks.lifting --json
     python -m benchmarks.lifting --num-clips 10 --skip-rollouts
 
-Videos are drawn once (100 clips: some minutes) and kept under runs/data/lifting. Settings:
+Videos are drawn once (100 clips: some minutes) and kept under runs/data/lifting, and so are each
+clip's errors, as long as the lifting does not change: the run may be broken off at any time, and
+goes on where it was. `--split validation` takes other clips, to choose thresholds on. Settings:
 
 - textured_480, plain_480: videos of 480x720 pixels, objects with and without a print on them.
 - plain_64: the plain videos, scaled to the model's 64x96 pixels as the planner scales pictures.
@@ -20,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import dataclasses
 import json
 import multiprocessing
 import sys
@@ -37,11 +40,13 @@ from benchmarks.lifting_clips import ClipSet, LiftingClip, draw_missing, load_cl
 from benchmarks.lifting_figure import draw_figure
 from benchmarks.lifting_metrics import measure, summarize, truth_of
 from benchmarks.lifting_rollouts import measure_rollouts
+from benchmarks.lifting_rows import RowStore, code_fingerprint
 from tavid_core.errors import TavidError
 from tavid_core.frame_fit import FrameFit
 from tavid_core.lifting.detector import HeatmapDetector
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.lift import lift
+from tavid_core.lifting.target_sight import watch_target
 from tavid_core.types import PlanRequest, Rollout
 from training.sources.sim.motion import JOINT_NAMES
 
@@ -117,21 +122,29 @@ def evaluate_clip(
     fit = FrameFit(clip.frames.shape[1:3], size_hw)
     rollout = Rollout(frames=np.stack([fit.fit_image(frame) for frame in clip.frames]), fps=8.0)
     truth = truth_of(clip, is_textured=SIZES[name].is_textured)
+    target = clip.scene.target_index
+    decoy = _nearest_other(clip, target)
+    sights, seconds = {}, {}
+    for mask_index in (target, decoy):
+        begin = time.perf_counter()
+        sights[mask_index] = watch_target(
+            rollout.frames, fit.fit_mask(clip.instance_masks[mask_index])
+        )
+        seconds[mask_index] = time.perf_counter() - begin
     begin = time.perf_counter()
     predicted = detector(rollout.frames)
     detection_sec = time.perf_counter() - begin
     sources = {"true": (_scaled(true_keypoints(clip), fit), 0.0)}
     sources["predicted"] = predicted, detection_sec
-    target = clip.scene.target_index
-    decoy = _nearest_other(clip, target)
     for inputs in INPUTS:
         for source, (keypoints, sec) in sources.items():
             for mask_index in (target, decoy) if inputs == "depth" else (target,):
                 request = request_of(clip, inputs, mask_index)
                 begin = time.perf_counter()
-                motion = lift(rollout, request, keypoints, fit=fit)
+                motion = lift(rollout, request, keypoints, fit=fit, sight=sights[mask_index])
+                took_sec = time.perf_counter() - begin
                 row = measure(motion, truth)
-                row["seconds"] = time.perf_counter() - begin + sec
+                row["seconds"] = took_sec + seconds[mask_index] + sec
                 yield f"{name}/{inputs}/{source}", mask_index != target, row
 
 
@@ -147,10 +160,18 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _evaluate(cache: Path, name: str, index: int) -> list[tuple[str, bool, Row]]:
-    _one_thread()
-    clip = load_clip(cache, SIZES[name], index)
-    return list(evaluate_clip(clip, name, detector=HeatmapDetector.from_pretrained()))
+def _evaluate(
+    cache: Path, store: RowStore, kind: ClipSet, name: str, index: int
+) -> list[tuple[str, bool, Row]]:
+    """Get a clip's rows: those that are kept, or new ones, which are kept then."""
+    key = f"{kind.name}_{name}_{index:06d}"
+    rows = store.read(key)
+    if rows is None:
+        _one_thread()
+        clip = load_clip(cache, kind, index)
+        rows = list(evaluate_clip(clip, name, detector=HeatmapDetector.from_pretrained()))
+        store.write(key, rows)
+    return rows
 
 
 def measure_truth(options: argparse.Namespace) -> dict[str, dict[str, float | int | None]]:
@@ -163,16 +184,19 @@ def measure_truth(options: argparse.Namespace) -> dict[str, dict[str, float | in
         Per setting the benchmark's keys.
     """
     indices = range(options.num_clips)
-    for kind in (TEXTURED, PLAIN):
+    kinds = {name: dataclasses.replace(SIZES[name], split=options.split) for name in options.sizes}
+    for kind in dict.fromkeys(kinds.values()):
         draw_missing(options.cache, kind, indices, options.workers)
+    store = RowStore(options.cache, code_fingerprint())
     rows: dict[str, dict[bool, list[Row]]] = defaultdict(lambda: {False: [], True: []})
-    jobs = [(name, index) for name in options.sizes for index in indices]
+    # Clip by clip, so that a run that is broken off leaves whole clips.
+    jobs = [(kinds[name], name, index) for index in indices for name in options.sizes]
     context = multiprocessing.get_context("spawn")
     with (
         concurrent.futures.ProcessPoolExecutor(options.workers, mp_context=context) as pool,
         tqdm(total=len(jobs), unit="clip", desc="lifting") as bar,
     ):
-        futures = [pool.submit(_evaluate, options.cache, *job) for job in jobs]
+        futures = [pool.submit(_evaluate, options.cache, store, *job) for job in jobs]
         for future in concurrent.futures.as_completed(futures):
             for setting, is_decoy, row in future.result():
                 rows[setting][is_decoy].append(row)
@@ -223,6 +247,9 @@ def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--num-clips", type=int, default=100, help="fewer for a quick try")
     parser.add_argument(
         "--sizes", nargs="+", choices=sorted(SIZES), default=list(SIZES), help="default: all"
+    )
+    parser.add_argument(
+        "--split", choices=("held_out", "validation"), default="held_out", help="which clips"
     )
     parser.add_argument("--skip-speed", action="store_true")
     parser.add_argument("--skip-rollouts", action="store_true")

@@ -121,7 +121,7 @@ def measure(motion: InteractionMotion, truth: Truth) -> dict[str, float]:
     }
     trusted = [v for name, v in motion.confidence.items() if name != "rotation"]
     row["confidence"] = float(np.prod(trusted))
-    return row
+    return row | {f"confidence_{name}": float(v) for name, v in motion.confidence.items()}
 
 
 def _measure_target(motion: InteractionMotion, truth: Truth) -> dict[str, float]:
