@@ -10,11 +10,19 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from tavid_core.lifting.target import TargetTrack, track_target
-from tavid_core.lifting.target_mask import CarriedMask, carry_mask
+from tavid_core.lifting.target import (
+    MOVED_DISTANCE,
+    REST_LIKENESS,
+    TargetTrack,
+    track_target,
+)
+from tavid_core.lifting.target_mask import MIN_LOOK_CONFIDENCE, CarriedMask, carry_mask
 from tavid_core.lifting.video_checks import VideoFaults, check_video
 
 __all__ = ["TargetSight", "watch_target"]
+
+# A mask that is less sure than this says nothing where the look says nothing.
+MIN_BRIDGE_CONFIDENCE, BRIDGED_FACTOR = 0.6, 0.7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,4 +56,35 @@ def watch_target(frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> TargetSi
     """
     faults = check_video(frames)
     track = track_target(frames, mask).without(faults.is_lost)
-    return TargetSight(faults=faults, track=track, mask=carry_mask(frames, mask, track))
+    carried = carry_mask(frames, mask, track)
+    return TargetSight(faults=faults, track=_bridge(track, carried), mask=carried)
+
+
+def _bridge(track: TargetTrack, carried: CarriedMask) -> TargetTrack:
+    """Let the mask say where the target is while its look is not found.
+
+    A look is found again after a gap, but not once the target has turned; flow goes along with a
+    turn, but not over a gap.
+    """
+    middles = np.array(
+        [np.argwhere(m).mean(axis=0)[::-1] if m.any() else (np.nan, np.nan) for m in carried.masks]
+    )
+    ways = middles - middles[0]
+    is_bridged = (
+        (track.confidence > 0)
+        & (track.confidence < MIN_LOOK_CONFIDENCE)
+        & (track.rest_likeness < REST_LIKENESS)
+        & (carried.confidence >= MIN_BRIDGE_CONFIDENCE)
+        & (np.linalg.norm(ways, axis=-1) > MOVED_DISTANCE * track.side_px)
+    )
+    if not is_bridged.any():
+        return track
+    confidence = np.where(is_bridged, BRIDGED_FACTOR * carried.confidence, track.confidence)
+    return dataclasses.replace(
+        track,
+        pixels=np.where(is_bridged[:, None], track.pixels[0] + ways, track.pixels).astype(
+            np.float32
+        ),
+        has_moved=track.has_moved | is_bridged,
+        confidence=confidence.astype(np.float32),
+    )
