@@ -24,6 +24,7 @@ __all__ = [
     "find_contact",
     "find_hand_contact",
     "find_hand_contacts",
+    "hand_runs",
 ]
 
 MIN_HAND_CONFIDENCE = 0.3
@@ -204,6 +205,26 @@ def find_hand_contacts(
         )
         for name in hand_names
     )
+
+
+def hand_runs(
+    keypoints: Keypoints, name: str, track: TargetTrack, mask: NDArray[np.bool_]
+) -> list[tuple[int, int]]:
+    """Find when a hand is at an object, wherever the object is by then.
+
+    Args:
+        keypoints: Of the actor, rollout pixels.
+        name: Of the hand.
+        track: Where the object is in every frame.
+        mask: The object in frame 0, bool (h, w), rollout pixels.
+
+    Returns:
+        First and last frames, in time order.
+    """
+    pixels, confidence = keypoints.track(name)
+    is_seen = (confidence >= MIN_HAND_CONFIDENCE) & np.isfinite(pixels).all(axis=-1)
+    gaps_px = _median_of_three(_gaps(pixels, is_seen, track, mask))
+    return _near_runs(gaps_px, _reach_px(keypoints, track.side_px))
 
 
 def _reach_px(keypoints: Keypoints, side_px: float) -> float:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from tavid_core.lifting.contact import TOUCH_SCORE, ContactInterval, find_hand_contacts
+from tavid_core.lifting.contact_runs import find_later_contacts
 from tavid_core.lifting.instances import touched_look_alike
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.target import TargetTrack
@@ -65,7 +66,8 @@ def find_touches(
     touching = [contact for contact in found if contact.confidence >= TOUCH_SCORE]
     touching.sort(key=lambda contact: contact.start_frame)
     if main.moves_target and touching:
-        return Touches(main=main, with_target=tuple(touching))
+        later = find_later_contacts(keypoints, track, mask, main, hand_names=hand_names)
+        return Touches(main=main, with_target=_merge(touching, main, later))
     other = touched_look_alike(frames, keypoints, mask, hand_names=hand_names)
     if other is not None:
         hand = (other.contact.hand or "hand").replace("_", " ")
@@ -75,6 +77,24 @@ def find_touches(
         return Touches(main=main, with_target=tuple(touching))
     nothing = dataclasses.replace(main, hand=None, start_frame=None, end_frame=None)
     return Touches(main=nothing)
+
+
+def _merge(
+    touching: Sequence[ContactInterval], main: ContactInterval, later: Sequence[ContactInterval]
+) -> tuple[ContactInterval, ...]:
+    """Replace what was only near by what carries, where both are of one hand at one time."""
+    kept = [
+        contact
+        for contact in touching
+        if contact is main
+        or not any(
+            carrying.hand == contact.hand
+            and carrying.start_frame <= contact.end_frame
+            and contact.start_frame <= carrying.end_frame
+            for carrying in later
+        )
+    ]
+    return tuple(sorted([*kept, *later], key=lambda contact: contact.start_frame))
 
 
 def lift_contacts(

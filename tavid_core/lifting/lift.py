@@ -81,8 +81,9 @@ def lift(
     path = fit.pixels_to_caller(track.pixels)
     body_motion, scene = lift_body(actor, interval, path, side_px, seen.scene, camera)
     parts = collect_parts(seen.who, actor, body_motion, fit, camera, body_model)
-    hand = next((hand for hand in parts.hands if hand.name == interval.hand), None)
-    target = lift_target(seen.poses, track, fit, scene, camera, interval, hand)
+    # All that move it, or the one that may: what is only near does not take it along.
+    holding = [i for i in seen.touches.with_target if i.moves_target] or [interval]
+    target = lift_target(seen.poses, track, fit, scene, camera, holding, parts.hands)
     return _assemble(seen, parts, target, scene)
 
 

@@ -7,6 +7,7 @@ changes as the hand's does, because what is held moves with the hand.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -141,8 +142,8 @@ def lift_target(
     fit: FrameFit,
     scene: SceneDepth,
     intrinsics: CameraIntrinsics,
-    interval: ContactInterval,
-    hand: PointTrack | None,
+    intervals: Sequence[ContactInterval],
+    hands: Sequence[PointTrack],
 ) -> TargetMotion:
     """Put the target's path in metres.
 
@@ -152,15 +153,15 @@ def lift_target(
         fit: How the request's image became the rollout's frame 0.
         scene: Where metres come from.
         intrinsics: Of the request's image.
-        interval: Of its contact.
-        hand: The touching hand, lifted; None without a contact.
+        intervals: Of its contacts, in time order.
+        hands: Lifted.
 
     Returns:
         The motion; its frames keep the order of the rollout's.
     """
     if poses.is_known:
         return _measured(poses, intrinsics, is_lost=track.confidence == 0)
-    depth_m, factor = _followed_depth(track, scene.target_m, interval, hand)
+    depth_m, factor = _followed_depth(track, scene.target_m, intervals, hands)
     offset_px = np.array(scene.center_offset_px, dtype=np.float32)
     pixels = fit.pixels_to_caller(track.pixels) + offset_px
     lifted = PointTrack(
@@ -206,26 +207,30 @@ def _measured(
 
 
 def _followed_depth(
-    track: TargetTrack, rest_m: float, interval: ContactInterval, hand: PointTrack | None
+    track: TargetTrack,
+    rest_m: float,
+    intervals: Sequence[ContactInterval],
+    hands: Sequence[PointTrack],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Depth per frame, and by how much it lowers the confidence."""
-    num_frames = len(track.confidence)
-    depth_m = np.full(num_frames, rest_m)
+    frames = np.arange(len(track.confidence))
+    depth_m = np.full(len(frames), rest_m)
     factor = np.where(track.has_moved, KEPT_DEPTH_FACTOR, 1.0)
-    if hand is None or interval.start_frame is None or interval.end_frame is None:
-        return depth_m, factor
-    start, end = interval.start_frame, interval.end_frame
-    hand_m = hand.positions_camera_m[:, 2].astype(np.float64)
-    known = np.flatnonzero(np.isfinite(hand_m))
-    if not len(known):
-        return depth_m, factor
-    hand_m = np.interp(np.arange(num_frames), known, hand_m[known])
-    change_m = np.clip(hand_m - hand_m[start], -MAX_DEPTH_CHANGE_M, MAX_DEPTH_CHANGE_M)
-    is_near = rest_m + change_m > 0.5 * rest_m
-    held = np.arange(num_frames) >= start
-    depth_m[held] += np.where(is_near, change_m, 0.0)[np.minimum(np.arange(num_frames), end)][held]
-    is_followed = held & track.has_moved
-    return depth_m, np.where(is_followed, FOLLOWED_DEPTH_FACTOR, factor)
+    by_name = {hand.name: hand.positions_camera_m[:, 2].astype(np.float64) for hand in hands}
+    for interval in intervals:
+        hand_m = by_name.get(interval.hand or "")
+        known = np.flatnonzero(np.isfinite(hand_m)) if hand_m is not None else []
+        if not len(known) or interval.start_frame is None or interval.end_frame is None:
+            continue
+        hand_m = np.interp(frames, known, hand_m[known])
+        start, end = interval.start_frame, interval.end_frame
+        change_m = np.clip(hand_m - hand_m[start], -MAX_DEPTH_CHANGE_M, MAX_DEPTH_CHANGE_M)
+        is_near = depth_m[start] + change_m > 0.5 * rest_m
+        held = frames >= start
+        # Where a hand lets go the target stays, until another takes it on from there.
+        depth_m[held] += np.where(is_near, change_m, 0.0)[np.minimum(frames, end)][held]
+        factor = np.where(held & track.has_moved, FOLLOWED_DEPTH_FACTOR, factor)
+    return depth_m, factor
 
 
 def _fill(positions_m: NDArray[np.float64], confidence: NDArray[np.float32]) -> NDArray[np.float64]:

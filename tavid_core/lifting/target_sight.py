@@ -19,7 +19,7 @@ from tavid_core.lifting.target import (
 from tavid_core.lifting.target_mask import MIN_LOOK_CONFIDENCE, CarriedMask, carry_mask
 from tavid_core.lifting.video_checks import VideoFaults, check_video
 
-__all__ = ["TargetSight", "watch_target"]
+__all__ = ["TargetSight", "bridge_gaps", "watch_target"]
 
 # A mask that is less sure than this says nothing where the look says nothing.
 MIN_BRIDGE_CONFIDENCE, BRIDGED_FACTOR = 0.6, 0.7
@@ -57,14 +57,22 @@ def watch_target(frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> TargetSi
     faults = check_video(frames)
     track = track_target(frames, mask).without(faults.is_lost)
     carried = carry_mask(frames, mask, track)
-    return TargetSight(faults=faults, track=_bridge(track, carried), mask=carried)
+    return TargetSight(faults=faults, track=bridge_gaps(track, carried), mask=carried)
 
 
-def _bridge(track: TargetTrack, carried: CarriedMask) -> TargetTrack:
+def bridge_gaps(track: TargetTrack, carried: CarriedMask) -> TargetTrack:
     """Let the mask say where the target is while its look is not found.
 
     A look is found again after a gap, but not once the target has turned; flow goes along with a
     turn, but not over a gap.
+
+    Args:
+        track: Of the target's look.
+        carried: Its mask in the same frames.
+
+    Returns:
+        The track, with the mask's middle where the look is lost, the rest place looks like
+        something else, and the mask is surely away from it.
     """
     middles = np.array(
         [np.argwhere(m).mean(axis=0)[::-1] if m.any() else (np.nan, np.nan) for m in carried.masks]
