@@ -11,6 +11,9 @@ import os
 import resource
 import socket
 import sys
+import threading
+import time
+from unittest import mock
 
 import torch
 
@@ -20,8 +23,25 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.training_worker"])
 
 
-def run_worker(arguments, environment=(), max_file_bytes=None, log=None):
-    """Run the command line of `training.finetune` and exit with its status."""
+def read_steps(run_folder):
+    """Steps in the log of a run."""
+    path = run_folder / "log.jsonl"
+    return path.read_text().count("\n") if path.exists() else 0
+
+
+def signal_self(run_folder, step, delay_sec, number):
+    """Send this very process a signal, some time after a step."""
+    while read_steps(run_folder) < step:
+        time.sleep(0.002)
+    time.sleep(delay_sec)
+    os.kill(os.getpid(), number)
+
+
+def run_worker(arguments, environment=(), max_file_bytes=None, log=None, signal_after=None):
+    """Run the command line of `training.finetune` and exit with its status.
+
+    The signal comes from a thread of the process, so that no busy machine lets a run end before.
+    """
     os.environ.update(environment)
     torch.set_num_threads(1)
     if log is not None:
@@ -31,13 +51,19 @@ def run_worker(arguments, environment=(), max_file_bytes=None, log=None):
             os.dup2(descriptor, stream)
     if max_file_bytes is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (max_file_bytes, max_file_bytes))
+    if signal_after is not None:
+        threading.Thread(target=signal_self, args=signal_after, daemon=True).start()
     sys.exit(main([str(a) for a in arguments]))
 
 
 def start_worker(arguments, **options):
     """Start a run; it ends with the process."""
     process = CONTEXT.Process(target=run_worker, args=(arguments,), kwargs=options, daemon=True)
-    process.start()
+    with mock.patch.dict(os.environ):
+        # A process that is killed would leave torn records of the coverage.
+        for name in ("COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START"):
+            os.environ.pop(name, None)
+        process.start()
     return process
 
 
