@@ -145,7 +145,11 @@ def _judge_target(track: TargetTrack, target: TargetMotion, mask: CarriedMask) -
     # Two followers that know nothing of each other: where one is lost the other may be wrong.
     sureness = np.where(mask.is_lost, DOUBTFUL_FACTOR, 1.0) * target.track.confidence
     value = float(sureness.mean()) * clearness
-    num_lost = int((target.track.confidence < MIN_POINT_CONFIDENCE).sum())
+    is_unseen = target.track.confidence < MIN_POINT_CONFIDENCE
+    num_lost = int(is_unseen.sum())
+    # Where it ends is what a plan is for.
+    if is_unseen[-max(2, len(is_unseen) // 6) :].all():
+        value *= DOUBTFUL_FACTOR
     if track.left_frame is not None:
         return value, f"the target leaves the picture at frame {track.left_frame}"
     if clearness < LOW_CONFIDENCE:

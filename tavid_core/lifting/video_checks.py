@@ -6,6 +6,7 @@ All lifting takes for granted that the camera stands still and that the video is
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ MIN_POINTS = 12
 # Of the diagonal. When the camera stands still at least a fifth of what is seen does.
 MAX_CAMERA_SHIFT = 0.015
 STILL_QUANTILE = 0.2
+MAX_KEY_FRAMES = 17
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +94,7 @@ def check_video(frames: NDArray[np.uint8]) -> VideoFaults:
     cut_frame = next((t for t in range(1, len(small)) if _is_cut(small, is_blank, t)), None)
     last = len(grays) if cut_frame is None else cut_frame
     seen = [t for t in range(last) if not is_blank[t]]
-    shift = _camera_shift(grays[0], grays[seen[-1]]) if seen else float("nan")
+    shift = _camera_shift([grays[t] for t in _key_frames(seen)])
     return VideoFaults(cut_frame=cut_frame, is_blank=is_blank, camera_shift=shift)
 
 
@@ -109,13 +111,25 @@ def _is_cut(small: list[NDArray[np.uint8]], is_blank: NDArray[np.bool_], t: int)
     return cv2.compareHist(*histograms, cv2.HISTCMP_CORREL) < MAX_CUT_CORRELATION
 
 
-def _camera_shift(gray: NDArray[np.uint8], later: NDArray[np.uint8]) -> float:
-    found = cv2.goodFeaturesToTrack(gray, 200, 0.01, 4)
+def _key_frames(seen: list[int]) -> list[int]:
+    """Choose frames so close that flow does not lose its way between them."""
+    step = max(1, -(-len(seen) // MAX_KEY_FRAMES))
+    return sorted({*seen[::step], *seen[-1:]})
+
+
+def _camera_shift(grays: list[NDArray[np.uint8]]) -> float:
+    found = cv2.goodFeaturesToTrack(grays[0], 200, 0.01, 4) if grays else None
     if found is None:
         return float("nan")
-    pixels = found[:, 0]
-    now, is_believed = follow_points(gray, later, pixels)
-    if is_believed.sum() < MIN_POINTS:
-        return float("nan")
-    way = np.linalg.norm(now - pixels, axis=-1)[is_believed]
-    return float(np.quantile(way, STILL_QUANTILE) / np.hypot(*gray.shape))
+    first = now = found[:, 0]
+    farthest = float("nan")
+    # Step by step: a pan goes farther than flow can follow at once, and would not be noticed.
+    for gray, later in itertools.pairwise([grays[0], *grays]):
+        there, is_believed = follow_points(gray, later, now)
+        first, now = first[is_believed], there[is_believed]
+        if len(now) < MIN_POINTS:
+            break
+        way = np.linalg.norm(now - first, axis=-1)
+        shift = float(np.quantile(way, STILL_QUANTILE) / np.hypot(*gray.shape))
+        farthest = shift if np.isnan(farthest) else max(farthest, shift)
+    return farthest
