@@ -30,6 +30,8 @@ class FinetuneConfig:
         num_noisy_images: Encodings of each conditioning image with noise of sigma
             exp(N(-3, 0.5)), of which a step takes one; 0 = the clean image.
         use_mask: False keeps the mask channel at zero, for runs that shall not know the target.
+        sloppy_masks: Spoils the mask channel, each sample its own way; the attention loss keeps
+            the exact mask.
         prompt: Slot words, their sentence and where it stands.
         gradient_checkpointing: Computes activations again instead of keeping them.
         micro_batch_size: Clips at a time in each process, the others after them; None = the
@@ -52,6 +54,7 @@ class FinetuneConfig:
     image_dropout: float = 0.05
     num_noisy_images: int = 0
     use_mask: bool = True
+    sloppy_masks: bool = False
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     gradient_checkpointing: bool = False
     micro_batch_size: int | None = None
@@ -139,6 +142,7 @@ SETTINGS: dict[str, tuple[str | None, str, Callable[[str], Any], str]] = {
     "image_dropout": (None, "image_dropout", float, "a number"),
     "num_noisy_images": (None, "num_noisy_images", int, "a whole number"),
     "use_mask": (None, "use_mask", _flag, "true or false"),
+    "sloppy_masks": (None, "sloppy_masks", _flag, "true or false"),
     "gradient_checkpointing": (None, "gradient_checkpointing", _flag, "true or false"),
     "micro_batch_size": (None, "micro_batch_size", int, "a whole number"),
     "precision": (None, "precision", str, "a word"),

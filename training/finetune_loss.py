@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import nn
 
 from tavid_core.attention import AttentionRecorder, token_grid
+from tavid_core.mask import mask_to_grid
 from tavid_core.pipeline import TargetAwarePipeline
 from training.batches import latent_masks, rotary_embedding
 from training.cache import LatentCache
@@ -19,6 +21,7 @@ from training.device import half_precision
 from training.finetune_config import FinetuneConfig
 from training.losses import diffusion_loss
 from training.samples import SampleBatch, SampleDrawer
+from training.sloppy_masks import make_sloppy
 from training.supervision import attention_loss
 from training.texts import FrozenTexts, find_tokens, tokenize_prompts
 
@@ -85,7 +88,8 @@ class FinetuneLoss:
             blocks=supervision.draw(self.num_blocks, self.samples.step_generator(step)),
             direction=supervision.direction,
         )
-        prediction = self._predict(noisy, batch, captions, recorder)
+        masks = self._mask_channels(noisy, batch.clips_B, step, indices)
+        prediction = self._predict(noisy, batch, masks, captions, recorder)
         diffusion = diffusion_loss(
             scheduler, prediction.float(), noisy, batch.latents_BFCHW, batch.timesteps_B
         )
@@ -100,10 +104,10 @@ class FinetuneLoss:
         self,
         noisy_BFCHW: torch.Tensor,
         batch: SampleBatch,
+        masks: torch.Tensor,
         captions: Sequence[str],
         recorder: AttentionRecorder,
     ) -> torch.Tensor:
-        masks = self._mask_channels(noisy_BFCHW, batch.clips_B)
         with half_precision(self.device, enabled=self.config.uses_bfloat16):
             return self.transformer(
                 hidden_states=torch.cat([noisy_BFCHW, batch.image_BFCHW, masks], dim=2),
@@ -122,10 +126,26 @@ class FinetuneLoss:
         )
         return self.texts(ids_BL.to(self.device))
 
-    def _mask_channels(self, noisy_BFCHW: torch.Tensor, clips_B: torch.Tensor) -> torch.Tensor:
+    def _mask_channels(
+        self, noisy_BFCHW: torch.Tensor, clips_B: torch.Tensor, step: int, indices: Sequence[int]
+    ) -> torch.Tensor:
         """Masks in the first latent frame, zeros after it (paper, visual path)."""
         num_slots = self.masks_NSHW.shape[1]
         channels = torch.zeros_like(noisy_BFCHW[:, :, :1]).repeat(1, 1, num_slots, 1, 1)
         if self.config.use_mask:
-            channels[:, 0] = self.masks_NSHW[clips_B].to(channels)
+            masks_BSHW = self.masks_NSHW[clips_B]
+            if self.config.sloppy_masks:
+                masks_BSHW = self._spoil(clips_B, step, indices)
+            channels[:, 0] = masks_BSHW.to(channels)
         return channels
+
+    def _spoil(self, clips_B: torch.Tensor, step: int, indices: Sequence[int]) -> torch.Tensor:
+        """Give the masks as people give them, a function of (seed, step, index)."""
+        latent_hw, seed = tuple(self.masks_NSHW.shape[-2:]), self.config.loop.seed
+        spoilt = []
+        for clip, index in zip(clips_B.tolist(), indices, strict=True):
+            exact_SHW = self.cache.masks_NSHW[clip].numpy().astype(bool)
+            number = step * self.config.batch_size + index
+            slots = [make_sloppy(mask, seed, number) if mask.any() else mask for mask in exact_SHW]
+            spoilt.append(np.stack([mask_to_grid(mask, latent_hw) for mask in slots]))
+        return torch.from_numpy(np.stack(spoilt))

@@ -152,6 +152,9 @@ class FinetuneRun:
         identity = flatten(self.config)
         for name in NOT_IDENTITY:
             del identity[name]
+        if not self.config.sloppy_masks:
+            # Runs that began before this setting was there are still the same.
+            del identity["sloppy_masks"]
         if self.config.loop.schedule == "constant":
             # More steps are then a longer run, not another one.
             del identity["loop.num_steps"]

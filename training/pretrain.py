@@ -136,6 +136,29 @@ def train_base(
     return modules["transformer"].eval().cpu(), modules["text_encoder"].eval().cpu()
 
 
+def _make_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.pretrain", description=__doc__)
+    parser.add_argument("--clips", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="run folder; reads its vae/")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--limit", type=int, help="use only the first clips")
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon")
+    parser.add_argument(
+        "--schedule",
+        choices=("cosine", "constant"),
+        default="cosine",
+        help="constant: the averaged weights are usable whenever it is stopped [cosine]",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--start-from", type=Path, help="begin with the weights of this base")
+    parser.add_argument(
+        "--max-minutes", type=float, help="stop after this time; run again to go on"
+    )
+    return parser
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Train the base model and save it as a diffusers folder.
 
@@ -145,20 +168,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status.
     """
-    parser = argparse.ArgumentParser(prog="python -m training.pretrain", description=__doc__)
-    parser.add_argument("--clips", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="run folder; reads its vae/")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--limit", type=int, help="use only the first clips")
-    parser.add_argument("--batch-size", type=int, default=16)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--optimizer", choices=OPTIMIZERS, default="muon")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--start-from", type=Path, help="begin with the weights of this base")
-    parser.add_argument(
-        "--max-minutes", type=float, help="stop after this time; run again to go on"
-    )
-    options = parser.parse_args(arguments)
+    options = _make_parser().parse_args(arguments)
     device = pick_device(options.device)
     vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval().to(device)
     cache = load_or_build_cache(
@@ -172,6 +182,7 @@ def main(arguments: list[str] | None = None) -> int:
         ema_decay=0.995,
         optimizer=options.optimizer,
         max_minutes=options.max_minutes,
+        schedule=options.schedule,
     )
     transformer, text_encoder = train_base(
         cache,

@@ -9,7 +9,9 @@ import pytest
 from tests.drawn import CONTACT_FRAME, draw_reach
 from training import evaluate
 from training.clips import METADATA_NAME, ClipRecord, write_frames
+from training.quality import QUALITY_NAMES
 from training.referee import judge, referee_accuracy
+from training.sources.sim import dataset
 
 VERDICTS = ("target_contact", "wrong_target", "no_contact")
 REACHES = (1, 0)  # which disc the hand of each clip lifts
@@ -90,7 +92,9 @@ def test_referee_accuracy_is_the_share_of_right_verdicts(folder, tmp_path):
 
 
 def check_row(row):
-    assert set(row) == {"num_scenes", *VERDICTS, *(f"{name}_interval" for name in VERDICTS)}
+    intervals = {f"{name}_interval" for name in VERDICTS}
+    assert set(row) == {"num_scenes", "attention_iou", "quality", *VERDICTS, *intervals}
+    assert set(row["quality"]) == set(QUALITY_NAMES)
     assert row["num_scenes"] == 2
     assert sum(row[name] for name in VERDICTS) == pytest.approx(1.0)
     for name in VERDICTS:
@@ -111,6 +115,15 @@ def test_both_rows_are_measured_with_the_shipped_model(folder, tmp_path, capsys)
             assert kept["frames"].shape == (2, 17, 64, 96, 3)
             counts = [np.mean(kept["verdicts"] == verdict) for verdict in VERDICTS]
         assert counts == pytest.approx([result[name][verdict] for verdict in VERDICTS])
+
+
+def test_scenes_are_drawn_as_asked():
+    words = ["--world", "1", "--num-objects", "5", "--actor", "arm", "--scenes", "7"]
+    drawn = dataset.parse_arguments(
+        ["--out", "x", *evaluate._scene_words(evaluate.parse_arguments(words))]
+    )
+    assert (drawn.world, drawn.num_objects, drawn.actor, drawn.num_clips) == ("1", 5, "arm", 7)
+    assert (drawn.split, drawn.look_alikes, drawn.unseen_kinds) == ("held_out", True, False)
 
 
 def test_clips_that_cannot_be_read_end_with_one_line(tmp_path, capsys):

@@ -88,6 +88,16 @@ def test_without_mask_the_channel_learns_nothing(run):
     assert run.folder.joinpath("adapter_run/log.jsonl").exists()
 
 
+def test_sloppy_masks_change_the_training_and_in_the_same_way_each_time(run):
+    weights = []
+    for name, setting in (("a", "true"), ("b", "true"), ("c", "false")):
+        out = run.folder / name
+        assert run("steps=2", f"sloppy_masks={setting}", flags=["--out", out]) == 0
+        weights.append(load_file(out / "patch_embed.safetensors")["weight"])
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
 def test_bad_clips_are_all_named_before_training_and_can_be_skipped(run, capsys):
     clips = run.folder / "clips"
     (clips / "clips/0.mp4").unlink()
