@@ -169,7 +169,11 @@ def _make_parser() -> argparse.ArgumentParser:
         help="auto: go on if there is a checkpoint [auto]; require (or alone): there must be one; "
         "never: there must be none",
     )
-    add("--trackers", default="tensorboard", help="tensorboard, wandb, both, or none [tensorboard]")
+    add(
+        "--trackers",
+        default="tensorboard",
+        help="tensorboard, wandb, or none; several with commas [tensorboard]",
+    )
     add("--validation-clips", type=Path, metavar="DIR", help="imagine rollouts of these clips")
     add("--validate-every", type=int, default=500, metavar="N", help="steps between them [500]")
     add("--num-validations", type=int, default=4, metavar="N", help="how many clips [4]")
