@@ -43,11 +43,13 @@ class MovedTarget:
 
     Args:
         target_mask: Where it stood, bool (H, W).
+        start_frame: First frame in which the actor moves.
         touch_frame: First frame in which its place looks different.
         changed_THW: What looks different from the first frame: the actor, as far as it moves.
     """
 
     target_mask: Mask
+    start_frame: int
     touch_frame: int
     changed_THW: NDArray[np.bool_]
 
@@ -85,7 +87,7 @@ def find_moved_target(frames_THWC: Frames) -> MovedTarget:
         )
     target = things[0][1]
     touch = int(np.percentile(since[target & late], 5))
-    return MovedTarget(target, max(1, touch), changed_THW)
+    return MovedTarget(target, start, max(1, touch), changed_THW)
 
 
 def _differs(image: Frames, other: Frames) -> Mask:
