@@ -91,15 +91,22 @@ def stamp_job(job: RecordingJob) -> str:
     Returns:
         A hash; another one when a file was changed.
     """
-    parts = [job.name]
-    if dataclasses.is_dataclass(job):
-        for field in dataclasses.fields(job):
-            value = getattr(job, field.name)
-            if isinstance(value, Path) and value.exists():
-                status = value.stat()
-                size = status.st_size if value.is_file() else 0
-                parts.append(f"{field.name} {value.name} {size} {status.st_mtime_ns}")
+    parts = [job.name, *_list_paths(job)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _list_paths(job: object) -> list[str]:
+    parts = []
+    for field in dataclasses.fields(job) if dataclasses.is_dataclass(job) else ():
+        value = getattr(job, field.name)
+        if isinstance(value, Path) and value.exists():
+            status = value.stat()
+            size = status.st_size if value.is_file() else 0
+            parts.append(f"{field.name} {value.name} {size} {status.st_mtime_ns}")
+        elif hasattr(value, "open"):
+            # A job around another one.
+            parts += _list_paths(value)
+    return parts
 
 
 def result_path(out: Path, name: str) -> Path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from tavid_core.segment import SEGMENT_METHODS
-from training.sources.masks import MaskMaker
+from training.sources.masks import MaskedJob, MaskMaker
+from training.sources.recording import RecordingJob
 
-__all__ = ["add_mask_options", "read_mask_maker"]
+__all__ = ["add_mask_options", "add_masks", "read_mask_maker"]
 
 
 def add_mask_options(parser: argparse.ArgumentParser) -> None:
@@ -55,3 +57,17 @@ def read_mask_maker(options: argparse.Namespace) -> MaskMaker:
         model_type=options.sam_model,
         device=options.sam_device,
     )
+
+
+def add_masks(jobs: Sequence[RecordingJob], maker: MaskMaker) -> list[RecordingJob]:
+    """Let the recordings of jobs get masks where they have none.
+
+    Args:
+        jobs: Of a source.
+        maker: How masks are made; without clicks and motion the jobs stay as they are.
+
+    Returns:
+        The jobs.
+    """
+    makes_any = maker.clicks_file is not None or maker.from_motion
+    return [MaskedJob(job, maker) for job in jobs] if makes_any else list(jobs)

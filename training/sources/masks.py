@@ -15,9 +15,9 @@ from tavid_core.segment_shapes import dilate
 from training.sources.clicks import EVERY, Clicks, read_clicks
 from training.sources.mask_store import MaskStore
 from training.sources.motion_masks import find_moved_target
-from training.sources.recording import Recording, SourceNote
+from training.sources.recording import Recording, RecordingJob, SourceNote
 
-__all__ = ["MaskMaker", "complete_masks"]
+__all__ = ["MaskMaker", "MaskedJob", "complete_masks"]
 
 READ_CHUNK = 8
 MAX_MOTION_SEC = 60.0
@@ -80,6 +80,36 @@ class MaskMaker:
             data = self.clicks_file.read_bytes()
             fields["clicks_file"] = hashlib.sha256(data).hexdigest()
         return fields
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskedJob:
+    """A source's job whose recordings get masks where they have none.
+
+    Args:
+        inner: The job.
+        maker: How masks are made.
+    """
+
+    inner: RecordingJob
+    maker: MaskMaker
+
+    @property
+    def name(self) -> str:
+        """Of the inner job."""
+        return self.inner.name
+
+    def open(self) -> Iterator[Recording | SourceNote]:
+        """Open the inner job.
+
+        Yields:
+            Its notes and recordings, and notes on masks.
+        """
+        for item in self.inner.open():
+            if isinstance(item, Recording):
+                yield from complete_masks(item, self.maker)
+            else:
+                yield item
 
 
 def complete_masks(recording: Recording, maker: MaskMaker) -> Iterator[Recording | SourceNote]:

@@ -14,7 +14,9 @@ from training.sources.bags.reader import inspect_in_process
 from training.sources.bags.settings import BagSettings
 from training.sources.bags.topic_map import TopicMap, read_topic_map
 from training.sources.cut_rules import CutRules
+from training.sources.mask_options import add_mask_options, add_masks, read_mask_maker
 from training.sources.options import add_conversion_options, run_conversion
+from training.sources.recording import RecordingJob
 
 __all__ = ["main"]
 
@@ -43,19 +45,22 @@ def main(arguments: list[str] | None = None) -> int:
 
     try:
         topic_map = _find_map(options)
+        maker = read_mask_maker(options)
     except TavidError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
 
-    def list_jobs(rules: CutRules) -> Sequence[BagJob]:
+    def list_jobs(rules: CutRules) -> Sequence[RecordingJob]:
         settings = BagSettings(topic_map=topic_map, size_hw=rules.size_hw, fps=rules.fps)
         names = name_bags(options.bags)
-        return [
+        jobs = [
             BagJob(name=name, bag=bag, settings=settings, licence=options.licence)
             for name, bag in zip(names, options.bags, strict=True)
         ]
+        return add_masks(jobs, maker)
 
-    return run_conversion(options, list_jobs, {"topics": topic_map.to_yaml()})
+    settings = {"topics": topic_map.to_yaml(), "masks": maker.settings()}
+    return run_conversion(options, list_jobs, settings)
 
 
 def _make_parser() -> argparse.ArgumentParser:
@@ -72,6 +77,7 @@ def _make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--inspect", action="store_true", help="only tell what is in a bag")
     parser.add_argument("--prompt", default="", help="what happens, where the bag does not say it")
     parser.add_argument("--licence", default="unknown", help="of the bags; kept with the clips")
+    add_mask_options(parser)
     add_conversion_options(parser)
     return parser
 
