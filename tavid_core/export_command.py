@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tavid_core.export import write_motion_csv
 from tavid_core.export_body import write_physhoi, write_smplx
+from tavid_core.export_glb import render_glb
 from tavid_core.io import load_plan
-from tavid_core.lifting.body_model import BodyModel, load_body_model
+from tavid_core.lifting.body_model import STANDIN, BodyModel, load_body_model
 from tavid_core.types import InteractionPlan
 
 __all__ = ["add_export_command", "run_export_command"]
@@ -28,6 +29,13 @@ def _write_csv(plan: InteractionPlan, path: Path, _body_model: BodyModel | None)
     write_motion_csv(plan.motion, plan.rollout.fps, path)
 
 
+def _write_glb(plan: InteractionPlan, path: Path, body_model: BodyModel | None) -> None:
+    fit = plan.motion.body_fit
+    if body_model is None and fit is not None and fit.model == STANDIN:
+        body_model = load_body_model()
+    path.write_bytes(render_glb(plan, body_model))
+
+
 def _write_smplx(plan: InteractionPlan, path: Path, body_model: BodyModel | None) -> None:
     write_smplx(plan.motion, plan.rollout.fps, path, body_model)
 
@@ -38,6 +46,7 @@ def _write_physhoi(plan: InteractionPlan, path: Path, body_model: BodyModel | No
 
 FORMATS: dict[str, Writer] = {
     "csv": _write_csv,
+    "glb": _write_glb,
     "physhoi": _write_physhoi,
     "smplx": _write_smplx,
 }
@@ -62,8 +71,8 @@ def add_export_command(commands: argparse._SubParsersAction[argparse.ArgumentPar
         "--to",
         required=True,
         choices=sorted(FORMATS),
-        help="csv: hands and target as a table; smplx: the fitted body as npz; physhoi: body, "
-        "target and contact as a torch tensor",
+        help="csv: hands and target as a table; glb: an animated 3D scene for Blender and others; "
+        "smplx: the fitted body as npz; physhoi: body, target and contact as a torch tensor",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
     parser.add_argument(

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from tavid_core.document import read_array, read_field, read_optional_array
 from tavid_core.errors import InputError
+from tavid_core.export_glb import render_glb
+from tavid_core.lifting.body_model import BodyModel
 from tavid_core.motion_parts import join_motion, motion_arrays
 from tavid_core.page import render_page
 from tavid_core.plan_json import parse_plan_json, plan_to_json, request_fields_from_json
@@ -25,7 +27,7 @@ from tavid_core.types import InteractionPlan, PlanRequest, Rollout
 from tavid_core.video import encode_mp4, enlarge
 from tavid_core.visualize import draw_overlay
 
-__all__ = ["PLAN_FILES", "check_plan_folder", "load_plan", "save_plan"]
+__all__ = ["MESH_FILE", "PLAN_FILES", "check_plan_folder", "load_plan", "save_plan"]
 
 PLAN_FILES = (
     "plan.json",
@@ -36,11 +38,15 @@ PLAN_FILES = (
     "rollout.npz",
     "request.npz",
 )
+# Only where a surface is wanted.
+MESH_FILE = "motion.glb"
 OVERLAY_HEIGHT_PX = 480
 MAX_JSON_BYTES = 64 << 20
 
 
-def save_plan(plan: InteractionPlan, folder: str | Path) -> None:
+def save_plan(
+    plan: InteractionPlan, folder: str | Path, *, body_model: BodyModel | None = None
+) -> None:
     """Write a plan as a folder.
 
     A reader never sees half a plan: the files are written next to the folder and moved there
@@ -49,9 +55,12 @@ def save_plan(plan: InteractionPlan, folder: str | Path) -> None:
     Args:
         plan: What to write.
         folder: Where; its parent must exist.
+        body_model: The body that was fitted, to write its surface too, as `MESH_FILE`; nothing is
+            written for a plan without a fitted body.
 
     Raises:
-        InputError: If something else is there, or the parent is missing.
+        InputError: If something else is there, the parent is missing, or the fit is of another
+            body.
         OSError: If the disk refuses.
     """
     folder = Path(folder).expanduser().absolute()
@@ -59,7 +68,7 @@ def save_plan(plan: InteractionPlan, folder: str | Path) -> None:
     partial = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.partial")
     partial.mkdir()
     try:
-        _write_files(plan, partial)
+        _write_files(plan, partial, body_model)
         _move_into_place(partial, folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -126,11 +135,13 @@ def load_plan(folder: str | Path) -> InteractionPlan:
         raise InputError(f"plan folder {folder} must be whole: {error}") from error
 
 
-def _write_files(plan: InteractionPlan, folder: Path) -> None:
+def _write_files(plan: InteractionPlan, folder: Path, body_model: BodyModel | None) -> None:
     request, rollout = plan.request, plan.rollout
     document = json.dumps(plan_to_json(plan), allow_nan=False, ensure_ascii=False, indent=1)
     (folder / "plan.json").write_text(document + "\n", encoding="utf-8")
-    (folder / "plan.html").write_text(render_page(plan), encoding="utf-8")
+    (folder / "plan.html").write_text(render_page(plan, body_model), encoding="utf-8")
+    if body_model is not None and plan.motion.body_fit is not None:
+        (folder / MESH_FILE).write_bytes(render_glb(plan, body_model))
     (folder / "rollout.mp4").write_bytes(encode_mp4(rollout))
     (folder / "overlay.png").write_bytes(_overlay_png(plan))
     depth_m = None if request.depth_m is None else request.depth_m.astype(np.float32)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tavid_core.files import read_camera, read_depth, read_image, read_mask
 from tavid_core.io import check_plan_folder, save_plan
+from tavid_core.lifting.sources import load_mesh_body
 from tavid_core.planner_options import PlannerFactory, add_planner_options
 from tavid_core.progress_bar import ProgressBar
 from tavid_core.summary import describe_outcome
@@ -57,10 +58,11 @@ def run_plan_command(options: argparse.Namespace, make_planner: PlannerFactory) 
     options.out.absolute().parent.mkdir(parents=True, exist_ok=True)
     # Before minutes of planning, not after them.
     check_plan_folder(options.out)
+    body_model = load_mesh_body(options.body_fit, options.body_model)
     with ProgressBar() as bar:
         plan = make_planner(options).plan(request, bar.show)
         bar.name("save")
-        save_plan(plan, options.out)
+        save_plan(plan, options.out, body_model=body_model)
     return f"{describe_outcome(plan)}; plan in {options.out}, open {options.out / 'plan.html'}"
 
 

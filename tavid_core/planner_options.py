@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import Protocol
 
+from tavid_core.lifting.sources import BODY_FITS
 from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 
 __all__ = ["CommandPlanner", "PlannerFactory", "add_planner_options", "load_planner"]
@@ -61,9 +62,11 @@ def add_planner_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--body-fit",
         default="none",
-        choices=("none", "joints"),
-        help="joints: fit a body with the joints of SMPL-X to the actor [none]",
+        choices=BODY_FITS,
+        help="joints: fit a body with the joints of SMPL-X to the actor; mesh: and save its "
+        "surface as motion.glb, which Blender and other 3D programs open [none]",
     )
+    add("--mesh", dest="body_fit", action="store_const", const="mesh", help="= --body-fit mesh")
     add("--body-model", metavar="FILE", help="SMPLX_NEUTRAL.npz of yours [the stand-in]")
     add("--vae-tiling", action="store_true", help="decode in tiles: less memory, a little slower")
 

@@ -91,6 +91,7 @@ def plan_sequence(
     steps: Sequence[SequenceStep],
     *,
     on_progress: Callable[[int, PlanProgress], None] | None = None,
+    on_plan: Callable[[int, InteractionPlan], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> SequencePlan:
     """Plan one interaction after the other.
@@ -104,6 +105,7 @@ def plan_sequence(
         request: The first step.
         steps: The steps after it; each mask is for the first image.
         on_progress: Called with the step's number, from 0, and its progress.
+        on_plan: Called with the step's number and its plan, as soon as it is there.
         should_stop: As for `InteractionPlanner.plan`.
 
     Returns:
@@ -125,6 +127,8 @@ def plan_sequence(
             current = dataclasses.replace(step_request, target_mask=waiting.pop(index), **scene)
         tell = on_progress and _teller(on_progress, index)
         plans.append(planner.plan(current, tell, should_stop))
+        if on_plan is not None:
+            on_plan(index, plans[-1])
     motion, first_frames = chain_motions([plan.motion for plan in plans])
     return SequencePlan(
         plans=tuple(plans),

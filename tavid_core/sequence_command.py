@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from tavid_core.errors import InputError
 from tavid_core.files import read_camera, read_depth, read_image, read_mask
 from tavid_core.io import check_plan_folder, save_plan
+from tavid_core.lifting.sources import load_mesh_body
 from tavid_core.motion_parts import motion_arrays, motion_fields
 from tavid_core.planner_options import PlannerFactory, add_planner_options
 from tavid_core.progress_bar import ProgressBar
 from tavid_core.segment import make_segmenter
-from tavid_core.sequence import SequenceBrokenError, SequencePlan, SequenceStep, plan_sequence
+from tavid_core.sequence import SequencePlan, SequenceStep, plan_sequence
 from tavid_core.summary import describe_outcome
 from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 
@@ -81,20 +82,19 @@ def run_sequence_command(options: argparse.Namespace, make_planner: PlannerFacto
     for folder in folders:
         check_plan_folder(folder)
     with ProgressBar() as bar:
+        body_model = load_mesh_body(options.body_fit, options.body_model)
         planner = make_planner(options)
 
         def show(index: int, progress: PlanProgress) -> None:
             bar.prefix = f"step {index + 1} of {len(folders)}: "
             bar.show(progress)
 
-        try:
-            sequence = plan_sequence(planner, request, steps, on_progress=show)
-        except SequenceBrokenError as error:
-            _save_plans(error.plans, folders)
-            raise
+        def save(index: int, plan: InteractionPlan) -> None:
+            save_plan(plan, folders[index], body_model=body_model)
+
+        sequence = plan_sequence(planner, request, steps, on_progress=show, on_plan=save)
         bar.prefix = ""
         bar.name("save")
-        _save_plans(sequence.plans, folders)
         _save_motion(sequence, options.out)
     told = [f"{folder.name}: {describe_outcome(plan)}" for folder, plan in _zip(folders, sequence)]
     return "\n".join([*told, f"plans and their motion in {options.out}"])
@@ -141,11 +141,6 @@ def _read_target(target: str, image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     segmenter = make_segmenter("auto")
     segmenter.set_image(image)
     return segmenter.segment([point], [1], None).mask
-
-
-def _save_plans(plans: tuple[InteractionPlan, ...], folders: list[Path]) -> None:
-    for plan, folder in zip(plans, folders, strict=False):
-        save_plan(plan, folder)
 
 
 def _save_motion(sequence: SequencePlan, folder: Path) -> None:

@@ -91,8 +91,8 @@ class PlannerParameters:
     )
     body_fit: str = _parameter(
         "none",
-        "joints = fit a body with the joints of SMPL-X to the actor.",
-        choices=("none", "joints"),
+        "joints = fit a body with the joints of SMPL-X to the actor; mesh = save its surface too.",
+        choices=("none", "joints", "mesh"),
         is_fixed=True,
     )
     body_model: str = _parameter(

@@ -20,13 +20,16 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tavid_core.errors import CanceledError, ConfigError, ErrorCode, NotReadyError, TavidError
 from tavid_core.types import InteractionPlan, PlanProgress, PlanRequest
 from tavid_ros import plan_codec
 from tavid_ros.child import connect_to_parent, is_out_of_memory
 from tavid_ros.wire import Message, receive_message, send_message
+
+if TYPE_CHECKING:
+    from tavid_core.lifting.body_model import BodyModel
 
 __all__ = ["BACKENDS", "Planner", "Worker", "main"]
 
@@ -97,6 +100,7 @@ class Worker:
         self._inbox: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._canceled_jobs: set[str] = set()
         self._planner: Planner | None = None
+        self._mesh_body: BodyModel | None = None
 
     def run(self) -> None:
         """Load and plan as the node says, until it is gone."""
@@ -133,6 +137,7 @@ class Worker:
                     "Use tavid."
                 )
             self._planner = BACKENDS[header["backend"]](header["options"])
+            self._mesh_body = _load_mesh_body(header["options"])
         except Exception as error:  # noqa: BLE001 - edge of the process, told to the node
             self._send({"type": "load_failed", **_describe(error)})
         else:
@@ -159,7 +164,7 @@ class Worker:
             if should_stop():
                 raise CanceledError("plan must not go on, got a cancel at lift. Ask again.")
             packed, plan_arrays = plan_codec.pack_plan(plan)
-            saved = _save(plan, str(header["save_to"]))
+            saved = _save(plan, str(header["save_to"]), self._mesh_body)
         except Exception as error:  # noqa: BLE001 - edge of the process, told to the node
             failure = _describe(error)
         else:
@@ -192,7 +197,13 @@ def _describe(error: Exception) -> dict[str, object]:
     return {"code": int(code), "message": message[:_MAX_MESSAGE_CHARACTERS]}
 
 
-def _save(plan: InteractionPlan, folder: str) -> dict[str, str]:
+def _load_mesh_body(options: Mapping[str, str]) -> BodyModel | None:
+    from tavid_core.lifting.sources import load_mesh_body
+
+    return load_mesh_body(options.get("body_fit", "none"), options.get("body_model"))
+
+
+def _save(plan: InteractionPlan, folder: str, mesh_body: BodyModel | None) -> dict[str, str]:
     if not folder:
         return {"folder": "", "save_error": ""}
     from tavid_core.io import save_plan
@@ -200,7 +211,7 @@ def _save(plan: InteractionPlan, folder: str) -> dict[str, str]:
     # Whatever goes wrong here, the plan itself is fine.
     try:
         Path(folder).parent.mkdir(parents=True, exist_ok=True)
-        save_plan(plan, folder)
+        save_plan(plan, folder, body_model=mesh_body)
     except Exception as error:
         _LOGGER.exception("plan could not be saved")
         return {"folder": "", "save_error": f"the plan could not be saved to {folder}: {error}"}

@@ -19,7 +19,7 @@ from tavid_core.errors import InputError, WeightsError
 from tavid_core.lifting.body_model import NUM_SHAPES, STANDIN, BodyModel, pose_joints
 from tavid_core.types import BodyFit
 
-__all__ = ["BodySurface", "mesh_body", "write_obj"]
+__all__ = ["BodySurface", "check_surface", "mesh_body", "write_obj"]
 
 
 class BodySurface:
@@ -99,6 +99,18 @@ class BodySurface:
         coarse = copy.copy(self)
         vars(coarse).update(parts)
         return coarse
+
+
+def check_surface(model: BodyModel) -> None:
+    """Refuse a body without a surface before anything is fitted to it.
+
+    Args:
+        model: A body.
+
+    Raises:
+        WeightsError: If the model's file holds no surface.
+    """
+    _surface(model, np.zeros(NUM_SHAPES))
 
 
 def mesh_body(

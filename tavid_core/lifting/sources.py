@@ -5,14 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tavid_core.errors import ConfigError
 from tavid_core.lifting.keypoints import KeypointDetector
 from tavid_core.types import InteractionMotion
 
-__all__ = ["load_detector", "load_lifter"]
+if TYPE_CHECKING:
+    from tavid_core.lifting.body_model import BodyModel
+
+__all__ = ["BODY_FITS", "load_detector", "load_lifter", "load_mesh_body"]
 
 FILE_ENDINGS = (".json", ".npz")
+BODY_FITS = ("none", "joints", "mesh")
 
 
 def load_detector(source: str = "mini") -> KeypointDetector:
@@ -55,7 +60,7 @@ def load_lifter(
     """Make what lifts a rollout; see `tavid_core.lifting.lift.lift`.
 
     Args:
-        body_fit: "none", or "joints" to fit a body to the actor.
+        body_fit: One of `BODY_FITS`: all but "none" fit a body to the actor.
         body_model: A SMPL-X npz file, or None or "" for the shipped stand-in.
 
     Returns:
@@ -69,10 +74,38 @@ def load_lifter(
 
     if body_fit == "none":
         return lift
-    if body_fit != "joints":
+    if body_fit not in BODY_FITS:
         raise ConfigError(
-            f"body_fit must be 'none' or 'joints', got {body_fit[:80]!r}. Use 'none' for speed."
+            f"body_fit must be one of {', '.join(BODY_FITS)}, got {body_fit[:80]!r}. "
+            "Use 'none' for speed."
         )
     from tavid_core.lifting.body_model import load_body_model
 
     return functools.partial(lift, body_model=load_body_model(body_model or None))
+
+
+def load_mesh_body(
+    body_fit: str = "none", body_model: str | Path | None = None
+) -> BodyModel | None:
+    """Read the body whose surface is to be saved with each plan; see `tavid_core.io.save_plan`.
+
+    Args:
+        body_fit: One of `BODY_FITS`.
+        body_model: A SMPL-X npz file, or None or "" for the shipped stand-in.
+
+    Returns:
+        The body, or None unless `body_fit` is "mesh".
+
+    Raises:
+        ConfigError: If the file is no npz.
+        WeightsError: If the body cannot be read, or holds no surface.
+    """
+    if body_fit != "mesh":
+        return None
+    from tavid_core.lifting.body_mesh import check_surface
+    from tavid_core.lifting.body_model import load_body_model
+
+    model = load_body_model(body_model or None)
+    # Now, and not after minutes of planning.
+    check_surface(model)
+    return model

@@ -1,6 +1,7 @@
 """`tavid export`, `tavid retarget` and `tavid sequence`: from saved plans to what others read."""
 
 import csv
+import dataclasses
 import json
 
 import cv2
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 
 from tavid_core import cli
+from tavid_core.errors import NonFiniteError
 from tavid_core.io import load_plan, save_plan
+from tests.core.test_body_mesh import write_smplx
+from tests.core.test_export_glb import Glb
 from tests.core.test_reach import GANTRY
 from tests.core.test_sequence import FIRST, SECOND, DrawnPlanner
 from tests.drawn import draw_plan, draw_reach, fill_plan
@@ -38,6 +42,39 @@ def test_csv_has_a_row_per_frame_and_name(folder, tmp_path, capsys):
     # What is unknown is empty, not a number that somebody might believe.
     assert (hand[2]["qx"], hand[5]["aperture_m"]) == ("", "")
     assert float(hand[16]["time_sec"]) == 2.0
+
+
+def test_glb_holds_the_body(folder, tmp_path):
+    path = tmp_path / "mug.glb"
+    assert cli.main(["export", str(folder), "--to", "glb", "--out", str(path)]) == 0
+    document = Glb(path.read_bytes()).json
+    assert [mesh["name"] for mesh in document["meshes"]][:2] == ["body STANDIN", "target"]
+
+
+class BodyPlanner:
+    """Answers with a plan that has a fitted body."""
+
+    def plan(self, request, on_progress=None):
+        return dataclasses.replace(fill_plan(draw_plan()), request=request)
+
+
+@pytest.mark.parametrize("word", ["--mesh", "--body-fit=mesh", "--body-fit=joints"])
+def test_mesh_is_a_choice_of_the_command(scene, tmp_path, word):
+    image, mask = scene[0][2], scene[0][-2]
+    words = ["plan", "--image", image, "--mask", mask, "--prompt", "lift it", word]
+    assert cli.main([*words, "--out", str(tmp_path / "p")], lambda _: BodyPlanner()) == 0
+    mesh = tmp_path / "p" / "motion.glb"
+    assert mesh.is_file() == (word != "--body-fit=joints")
+    assert not mesh.is_file() or "skins" in Glb(mesh.read_bytes()).json
+
+
+def test_body_without_a_surface_is_refused_before_planning(scene, tmp_path, capsys):
+    write_smplx(tmp_path / "S.npz")
+    image, mask = scene[0][2], scene[0][-2]
+    words = ["plan", "--image", image, "--mask", mask, "--prompt", "lift it", "--mesh"]
+    words += ["--body-model", str(tmp_path / "S.npz"), "--out", str(tmp_path / "p")]
+    assert cli.main(words, lambda _: pytest.fail("planned")) == 1
+    assert "S.npz must hold a surface" in capsys.readouterr().err
 
 
 def test_retarget_writes_the_path_and_says_what_is_reached(folder, tmp_path, capsys):
@@ -100,6 +137,20 @@ def test_broken_sequence_keeps_the_steps_that_are_done(scene, tmp_path, capsys):
     planner = DrawnPlanner(gone, SECOND)
     assert cli.main([*words, "--step", mask, "again"], lambda _: planner) == 2
     assert "step 2 must be in sight when step 1 ends" in capsys.readouterr().err
+    assert load_plan(tmp_path / "out" / "step_1").request.prompt == "first"
+
+
+def test_steps_before_a_failure_are_kept(scene, tmp_path):
+    words, pixel = scene
+
+    class Breaking(DrawnPlanner):
+        def plan(self, request, on_progress=None, should_stop=None):
+            if request.prompt == "fail":
+                raise NonFiniteError("the model must give numbers, got NaN")
+            return super().plan(request, on_progress, should_stop)
+
+    planner = Breaking(FIRST, SECOND)
+    assert cli.main([*words, "--step", pixel, "fail"], lambda _: planner) == 1
     assert load_plan(tmp_path / "out" / "step_1").request.prompt == "first"
 
 

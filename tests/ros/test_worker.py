@@ -102,7 +102,7 @@ def test_plan_is_saved_whole_or_not_at_all(peer, tmp_path):
 
 @pytest.mark.parametrize("error", [InputError("folder must be new"), ValueError("codec")])
 def test_plan_that_cannot_be_saved_is_still_the_answer(peer, tmp_path, monkeypatch, error):
-    def fail(*_):
+    def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(tavid_core.io, "save_plan", fail)
