@@ -53,6 +53,18 @@ class Stretch:
         """When the frames were taken, on the source's clock."""
         return self._source.times_sec[self._indices]
 
+    def part(self, start: int, stop: int) -> Stretch:
+        """Take some moments only.
+
+        Args:
+            start: First moment.
+            stop: Behind the last moment.
+
+        Returns:
+            A stretch of them.
+        """
+        return Stretch(self._source, self._indices[start:stop], self.view)
+
     def read_frames(self, start: int, stop: int) -> NDArray[np.uint8]:
         """Decode the frames of moments.
 

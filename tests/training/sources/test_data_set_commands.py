@@ -9,7 +9,17 @@ from tests.training.sources.drawn_touch import (
     write_mask_video,
     write_video,
 )
+from tests.training.sources.published_behave import (
+    SEQUENCE,
+    write_calibration,
+    write_frame_folders,
+    write_info,
+    write_masks_30,
+    write_pack,
+    write_videos,
+)
 from training.clips import read_frames, read_mask, read_records
+from training.sources.behave import command as behave_command
 from training.sources.video import command as video_command
 
 SIZE_HW = (192, 288)
@@ -52,3 +62,41 @@ def test_video_command_tells_what_is_wrong(tmp_path, capsys):
     assert "error: folder must hold videos" in capsys.readouterr().err
     assert video_command.main([*arguments, "--captions", str(tmp_path / "none.csv")]) == 2
     assert "captions must be a readable UTF-8 file" in capsys.readouterr().err
+
+
+def test_behave_command(drawn, tmp_path):
+    """Two Kinects, contact from the masks; a broken sequence is named and the others go on."""
+    write_calibration(tmp_path, size_hw=SIZE_HW)
+    write_videos(tmp_path / "videos", drawn, kinects=(0, 1))
+    write_masks_30(tmp_path / "masks", drawn, kinects=(0, 1), every=2)
+    write_info(tmp_path / "params" / SEQUENCE, kinects=(0, 1))
+    (tmp_path / "sequences" / "Date03_Sub05_boxtiny").mkdir(parents=True)
+    arguments = [str(tmp_path), "--out", str(tmp_path / "clips"), "--preset", "mini"]
+    arguments += ["--workers", "0"]
+    for name in ("videos", "masks", "params"):
+        arguments += [f"--{name}", str(tmp_path / name)]
+    assert behave_command.main(arguments) == 3
+    records = read_records(tmp_path / "clips")
+    assert [record.source for record in records] == ["behave", "behave"]
+    assert "non-commercial" in records[0].licence
+    assert records[0].camera.width == 96
+    assert "Date03_Sub05_boxtiny" in (tmp_path / "clips" / "report.json").read_text()
+
+
+def test_behave_command_with_contact_in_metres(drawn, tmp_path):
+    write_videos(tmp_path / "videos", drawn, kinects=(1,))
+    write_frame_folders(tmp_path, drawn, times_sec=range(4), kinects=(1,), form="meshes")
+    arguments = [str(tmp_path), "--videos", str(tmp_path / "videos"), "--preset", "mini"]
+    assert behave_command.main([*arguments, "--workers", "0", "--out", str(tmp_path / "c")]) == 0
+    record, _ = read_only_clip(tmp_path / "c")
+    # Free at 1 s, touching at 2 s: moment 9 is the first that may touch.
+    start = int(record.file_name.split("_")[-1].removesuffix(".mp4"))
+    assert start + record.contact_frame == 9
+
+
+def test_behave_command_with_packs(drawn, tmp_path):
+    write_pack(tmp_path / "packs", drawn)
+    arguments = ["--packs", str(tmp_path / "packs"), "--preset", "mini", "--workers", "0"]
+    assert behave_command.main([*arguments, "--out", str(tmp_path / "clips")]) == 0
+    record, _ = read_only_clip(tmp_path / "clips")
+    assert record.truth_file is not None

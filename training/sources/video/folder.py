@@ -23,12 +23,13 @@ from tavid_core.camera import scale_intrinsics
 from tavid_core.errors import InputError
 from tavid_core.files import read_camera
 from tavid_core.types import CameraIntrinsics
-from training.sources.lazy_masks import LazyMasks, read_mask_picture, resize_mask
+from training.sources.lazy_masks import LazyMasks, read_mask_picture
+from training.sources.mask_video import list_mask_frames
 from training.sources.picture_view import PictureView
 from training.sources.recording import Recording, SourceNote
 from training.sources.safe_names import safe_name
 from training.sources.still_target import carry_mask
-from training.sources.stretch import Mask, MaskLoader, Stretch, list_stretches
+from training.sources.stretch import MaskLoader, Stretch, list_stretches
 from training.sources.video.captions import VideoNote
 from training.sources.video_file import VideoFile
 
@@ -131,12 +132,7 @@ def _list_masks(path: Path, video: VideoFile) -> tuple[list[float], list[MaskLoa
         return _list_numbered(path, video)
     if path.suffix.lower() in PICTURE_ENDINGS:
         return [0.0], [functools.partial(read_mask_picture, path, video.size_hw)]
-    masks = VideoFile(path)
-    loaders = [
-        functools.partial(_read_mask_frame, masks, index, video.size_hw)
-        for index in range(len(masks))
-    ]
-    return masks.times_sec.tolist(), loaders
+    return list_mask_frames(path, video.size_hw)
 
 
 def _list_numbered(folder: Path, video: VideoFile) -> tuple[list[float], list[MaskLoader]]:
@@ -154,12 +150,6 @@ def _list_numbered(folder: Path, video: VideoFile) -> tuple[list[float], list[Ma
         times.append(float(video.times_sec[index]))
         loaders.append(functools.partial(read_mask_picture, path, video.size_hw))
     return times, loaders
-
-
-def _read_mask_frame(masks: VideoFile, index: int, size_hw: tuple[int, int]) -> Mask:
-    # Compression softens edges and leaves noise in the dark; half the range is far from both.
-    mask = masks.read([index])[0].max(axis=2) > 127
-    return resize_mask(mask, size_hw, masks.path.name)
 
 
 def list_video_jobs(
