@@ -18,8 +18,10 @@ from tests.training.sources.published_behave import (
     write_pack,
     write_videos,
 )
+from tests.training.sources.published_egoexo4d import describe, write_egoexo4d
 from training.clips import read_frames, read_mask, read_records
 from training.sources.behave import command as behave_command
+from training.sources.egoexo4d import command as egoexo4d_command
 from training.sources.video import command as video_command
 
 SIZE_HW = (192, 288)
@@ -100,3 +102,17 @@ def test_behave_command_with_packs(drawn, tmp_path):
     assert behave_command.main([*arguments, "--out", str(tmp_path / "clips")]) == 0
     record, _ = read_only_clip(tmp_path / "clips")
     assert record.truth_file is not None
+
+
+def test_egoexo4d_command(tmp_path):
+    drawn = draw_touch(num_frames=240, contact=120, size_hw=SIZE_HW)
+    write_egoexo4d(tmp_path / "set", drawn, descriptions=[describe(timestamp=4.0)], poses=False)
+    arguments = [str(tmp_path / "set"), "--out", str(tmp_path / "clips"), "--preset", "mini"]
+    # Nobody's hands are annotated, and this drawing holds no person that could be.
+    arguments += ["--workers", "0", "--allow-unknown-actor"]
+    assert egoexo4d_command.main(arguments) == 0
+    record, _ = read_only_clip(tmp_path / "clips")
+    assert record.text == "The person picks up the red disc with his hand."
+    assert record.camera.width == 96
+    assert 0 < record.contact_frame <= 16
+    assert record.source == "egoexo4d"
