@@ -19,9 +19,11 @@ from tests.training.sources.published_behave import (
     write_videos,
 )
 from tests.training.sources.published_egoexo4d import describe, write_egoexo4d
+from tests.training.sources.published_lerobot import write_lerobot
 from training.clips import read_frames, read_mask, read_records
 from training.sources.behave import command as behave_command
 from training.sources.egoexo4d import command as egoexo4d_command
+from training.sources.lerobot import command as lerobot_command
 from training.sources.video import command as video_command
 
 SIZE_HW = (192, 288)
@@ -116,3 +118,33 @@ def test_egoexo4d_command(tmp_path):
     assert record.camera.width == 96
     assert 0 < record.contact_frame <= 16
     assert record.source == "egoexo4d"
+
+
+def test_lerobot_command_with_clicks(drawn, tmp_path):
+    write_lerobot(tmp_path / "set", [drawn])
+    column, row = drawn.target_pixels[0].tolist()
+    clicks = tmp_path / "clicks.csv"
+    clicks.write_text(
+        "recording,frame,kind,x,y,x1,y1\n"
+        f"*,0,box,{column - 27:.0f},{row - 27:.0f},{column + 27:.0f},{row + 27:.0f}\n"
+    )
+    arguments = [str(tmp_path / "set"), "--out", str(tmp_path / "clips"), "--preset", "mini"]
+    arguments += ["--workers", "0", "--clicks", str(clicks), "--segmenter", "grabcut"]
+    assert lerobot_command.main(arguments) == 0
+    record, _ = read_only_clip(tmp_path / "clips")
+    assert record.text == "A robot arm carries out the task: Pick up the red disc."
+    assert (
+        overlap(read_mask(tmp_path / "clips", record.mask_file), drawn.target_masks[0][1::3, 1::3])
+        > 0.8
+    )
+
+
+def test_lerobot_command_with_motion(drawn, tmp_path):
+    write_lerobot(tmp_path / "set", [drawn])
+    arguments = [str(tmp_path / "set"), "--out", str(tmp_path / "clips"), "--preset", "mini"]
+    assert lerobot_command.main([*arguments, "--workers", "0", "--masks-from-motion"]) == 0
+    record, _ = read_only_clip(tmp_path / "clips")
+    assert (
+        overlap(read_mask(tmp_path / "clips", record.mask_file), drawn.target_masks[0][1::3, 1::3])
+        > 0.6
+    )
