@@ -15,10 +15,9 @@ def write_table(path, columns):
     pa.parquet.write_table(pa.table(columns), path)
 
 
-def write_lerobot(root, episodes, *, fps=30, robot="so100", names=None, version="v3.0"):
-    """Several drawn episodes in one video and one table; the gripper closes at the contact."""
+def write_info(root, num_episodes, size_hw, *, fps, robot, names, version):
+    """`meta/info.json`."""
     names = names or {"motors": ["shoulder_pan", "elbow", "gripper"]}
-    size_hw = episodes[0].frames.shape[1:3]
     video = {"dtype": "video", "shape": [3, *size_hw], "info": {"video.is_depth_map": False}}
     depth = {"dtype": "video", "shape": [1, *size_hw], "info": {"video.is_depth_map": True}}
     state = {"dtype": "float32", "shape": [3], "names": names}
@@ -27,9 +26,9 @@ def write_lerobot(root, episodes, *, fps=30, robot="so100", names=None, version=
         {
             "codebase_version": version,
             "robot_type": robot,
-            "total_episodes": len(episodes),
+            "total_episodes": num_episodes,
             "fps": fps,
-            "splits": {"train": f"0:{len(episodes)}"},
+            "splits": {"train": f"0:{num_episodes}"},
             "data_path": "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet",
             "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
             "features": {
@@ -41,6 +40,12 @@ def write_lerobot(root, episodes, *, fps=30, robot="so100", names=None, version=
             },
         },
     )
+
+
+def write_lerobot(root, episodes, *, fps=30, robot="so100", names=None, version="v3.0"):
+    """Several drawn episodes in one video and one table; the gripper closes at the contact."""
+    size_hw = episodes[0].frames.shape[1:3]
+    write_info(root, len(episodes), size_hw, fps=fps, robot=robot, names=names, version=version)
     low, high = [0.0, 0.0, 5.0], [1.0, 1.0, 95.0]
     write_json(root / "meta" / "stats.json", {"observation.state": {"min": low, "max": high}})
     write_table(

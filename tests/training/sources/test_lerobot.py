@@ -38,7 +38,7 @@ def test_episodes_share_a_video_and_a_table(tmp_path, robot):
     assert first.caption == "A robot arm carries out the task: Pick up the red disc."
     assert first.licence == "apache-2.0"
     assert dict(first.target_masks) == {}
-    # The gripper begins to close five frames before the contact; two later it has gone a fifth of its way.
+    # The gripper closes from five frames before the contact; two later it has gone a fifth.
     assert int(np.nonzero(first.contact)[0].min()) == np.ceil(37 / 30 * 8)
     assert int(np.nonzero(second.contact)[0].min()) == np.ceil(57 / 30 * 8)
     for recording, drawn in ((first, FIRST), (second, SECOND)):
