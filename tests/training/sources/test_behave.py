@@ -52,8 +52,12 @@ def test_videos_with_masks_and_registrations_at_30_fps(tmp_path):
     # Registered are other frames than there are: from 20 on, with a hole, never one for one.
     write_params(tmp_path / "params", [i for i in range(20, 150) if not 60 <= i < 70])
     write_info(tmp_path / "params" / SEQUENCE, kinects=(0, 1))
-    folders = {name: tmp_path / name for name in ("videos", "masks", "params")}
-    recordings, notes = open_sequence(tmp_path, **folders)
+    # Registrations may be unpacked beside the data set; their info.json means its calibration.
+    elsewhere = tmp_path / "down" / "loads" / "params"
+    elsewhere.parent.mkdir(parents=True)
+    (tmp_path / "params").rename(elsewhere)
+    folders = {"videos": tmp_path / "videos", "masks": tmp_path / "masks"}
+    recordings, notes = open_sequence(tmp_path, params=elsewhere, **folders)
     assert notes == []
     assert sorted(recordings) == [f"{SEQUENCE}_k0_0", f"{SEQUENCE}_k1_0"]
     recording = recordings[f"{SEQUENCE}_k1_0"]
@@ -190,7 +194,8 @@ def test_split_registrations_join_their_recording(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"intrinsic": "../../../../etc"}, "paths of info.json must stay in"),
+        ({"intrinsic": "/etc"}, "paths of info.json must lead to folders of"),
+        ({"intrinsic": "../../calibs/../../etc"}, "paths of info.json must lead to folders of"),
         ({"cat": "../mug"}, "must name its object in cat"),
         ({"kinects": "all"}, "must list its kinects"),
     ],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -62,7 +62,7 @@ def read_sequence_info(path: Path, root: Path) -> SequenceInfo:
         raise InputError(f"info.json must name its object in cat, got {target!r}: {path}. Fix it.")
     if not isinstance(kinects, list) or not all(k in range(10) for k in kinects):
         raise InputError(f"info.json must list its kinects, got {kinects!r}: {path}. Fix it.")
-    folders = {key: _inside(path.parent, fields.get(key), root) for key in ("intrinsic", "config")}
+    folders = {key: _find_folder(fields.get(key), root) for key in ("intrinsic", "config")}
     return SequenceInfo(target, tuple(kinects), folders["intrinsic"], folders["config"])
 
 
@@ -153,12 +153,19 @@ def read_object(path: Path) -> dict[str, Any]:
     return fields
 
 
-def _inside(folder: Path, relative: Any, root: Path) -> Path | None:
+def _find_folder(relative: Any, root: Path) -> Path | None:
+    """Find a folder that is named from a sequence's own, `../../calibs/...`.
+
+    Registrations are unpacked anywhere, so that only the way down from the root counts.
+    """
     if relative is None:
         return None
-    path = (folder / str(relative)).resolve()
-    if not path.is_relative_to(root.resolve()):
+    parts = list(PurePosixPath(str(relative)).parts)
+    while parts and parts[0] == "..":
+        del parts[0]
+    if not parts or ".." in parts or parts[0] == "/" or "\\" in str(relative):
         raise InputError(
-            f"paths of info.json must stay in {root}, got {relative!r}: {folder}. Correct it."
+            f"paths of info.json must lead to folders of {root}, got {relative!r}. Correct it."
         )
+    path = root.joinpath(*parts)
     return path if path.is_dir() else None
