@@ -16,8 +16,11 @@ os.environ.setdefault("MUJOCO_GL", "osmesa")
 os.environ.setdefault("PYOPENGL_PLATFORM", "osmesa")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-# Two runs on one machine must not hear each other.
-os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+# Two runs on one machine, and two workers of one run, must not hear each other.
+os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many threads as cores in each of two workers would wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The suite says the same of the same code each time; a release looks further:
 # pytest --hypothesis-profile=release

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Graph:
         self.folder = folder
         self.context = rclpy.Context()
         # Its own namespace, because several graphs may live at the same time.
-        self.namespace = f"/graph_{next(_NUMBERS)}"
+        self.namespace = f"/graph_{os.getpid()}_{next(_NUMBERS)}"
         arguments = ["--ros-args", "-r", f"__ns:={self.namespace}", "--disable-rosout-logs"]
         rclpy.init(args=arguments, context=self.context)
         self.node = rclpy.create_node("tester", context=self.context)
