@@ -255,10 +255,10 @@ def test_namesake_is_warned_of(graph, capfd):
     finally:
         executor.stop()
         second.destroy_node()
-    # rclpy's state machine keeps the name until it is collected.
+    # rclpy's state machine keeps the name until it is collected, and a thread that is just ending
+    # may hold the node a moment longer.
     del second, executor, namesakes
-    gc.collect()
-    wait_for(lambda: planner._vital_signs._namesakes.count == 0)
+    wait_for(lambda: gc.collect() >= 0 and planner._vital_signs._namesakes.count == 0)
 
 
 @pytest.mark.parametrize(("waited_sec", "is_certain"), [(20.0, False), (26.0, True)])
