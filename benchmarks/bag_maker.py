@@ -16,7 +16,7 @@ from mcap.writer import Writer as McapWriter
 from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_typestore
 
-__all__ = ["BagScene", "Entry", "make_messages", "write_mcap"]
+__all__ = ["BagScene", "Entry", "fill_mcap", "make_messages", "shift_entry", "write_mcap"]
 
 STORE = get_typestore(Stores.ROS2_JAZZY)
 START_NS = 1_700_000_000_000_000_000
@@ -46,6 +46,7 @@ class BagScene:
         prompt: On /prompt.
         with_depth: Whether there is depth.
         stamp_offset_ns: Of the header stamps against the time of receiving.
+        focal_px: Of the camera, both ways, pixels; None = as many as the image is wide.
     """
 
     size_hw: tuple[int, int] = (64, 96)
@@ -55,6 +56,7 @@ class BagScene:
     prompt: str = "A person moves the box."
     with_depth: bool = False
     stamp_offset_ns: int = 0
+    focal_px: float | None = None
 
     @property
     def contact_image(self) -> int:
@@ -154,6 +156,24 @@ def make_messages(scene: BagScene) -> Iterator[Entry]:
             yield Entry("/camera/image", received_ns, _make_image(image, "rgb8", header))
 
 
+def shift_entry(entry: Entry, offset_ns: int) -> Entry:
+    """Make a message as if it had been taken and received later.
+
+    Args:
+        entry: The message.
+        offset_ns: How much later; may be negative.
+
+    Returns:
+        Another message.
+    """
+    message = entry.message
+    if hasattr(message, "header"):
+        stamp = message.header.stamp
+        total_ns = stamp.sec * 1_000_000_000 + stamp.nanosec + offset_ns
+        message = dataclasses.replace(message, header=_make_header(total_ns))
+    return Entry(entry.topic, entry.received_ns + offset_ns, message)
+
+
 def _make_header(stamp_ns: int) -> object:
     seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
     stamp = STORE.types["builtin_interfaces/msg/Time"](sec=seconds, nanosec=nanoseconds)
@@ -171,7 +191,9 @@ def _make_image(values: NDArray[np.generic], encoding: str, header: object) -> o
 
 def _make_camera_info(scene: BagScene, header: object) -> object:
     height, width = scene.size_hw
-    k = np.array([width, 0, (width - 1) / 2, 0, width, (height - 1) / 2, 0, 0, 1], np.float64)
+    focal_px = scene.focal_px or width
+    center_x, center_y = (width - 1) / 2, (height - 1) / 2
+    k = np.array([focal_px, 0, center_x, 0, focal_px, center_y, 0, 0, 1], np.float64)
     p = np.array([*k[:3], 0, *k[3:6], 0, *k[6:], 0], np.float64)
     region = STORE.types["sensor_msgs/msg/RegionOfInterest"](
         x_offset=0, y_offset=0, height=0, width=0, do_rectify=False
@@ -202,22 +224,36 @@ def write_mcap(
     Returns:
         How many messages were written.
     """
-    num_messages = 0
     with path.open("wb") as stream:
         writer = McapWriter(stream, chunk_size=chunk_bytes, compression=compression)
-        writer.start(profile="ros2", library="test")
-        channels: dict[str, int] = {}
-        for entry in entries:
-            if entry.topic not in channels:
-                type_name = TYPES[entry.topic]
-                text, _ = STORE.generate_msgdef(type_name, ros_version=2)
-                schema = writer.register_schema(type_name, "ros2msg", text.encode())
-                channels[entry.topic] = writer.register_channel(entry.topic, "cdr", schema)
-            writer.add_message(
-                channels[entry.topic], entry.received_ns, entry.serialize(), entry.received_ns
-            )
-            num_messages += 1
-        if prompt:
-            writer.add_metadata("tavid", {"prompt": prompt})
-        writer.finish()
+        return fill_mcap(writer, entries, prompt=prompt)
+
+
+def fill_mcap(writer: McapWriter, entries: Iterator[Entry], *, prompt: str = "") -> int:
+    """Write messages with any writer of MCAP.
+
+    Args:
+        writer: Not yet started; finished afterwards.
+        entries: The messages.
+        prompt: For the bag's metadata.
+
+    Returns:
+        How many messages were written.
+    """
+    num_messages = 0
+    writer.start(profile="ros2", library="test")
+    channels: dict[str, int] = {}
+    for entry in entries:
+        if entry.topic not in channels:
+            type_name = TYPES[entry.topic]
+            text, _ = STORE.generate_msgdef(type_name, ros_version=2)
+            schema = writer.register_schema(type_name, "ros2msg", text.encode())
+            channels[entry.topic] = writer.register_channel(entry.topic, "cdr", schema)
+        writer.add_message(
+            channels[entry.topic], entry.received_ns, entry.serialize(), entry.received_ns
+        )
+        num_messages += 1
+    if prompt:
+        writer.add_metadata("tavid", {"prompt": prompt})
+    writer.finish()
     return num_messages

@@ -139,8 +139,8 @@ class Bag:
             is_wanted: Whether the content of a topic's messages is needed; others come out empty.
 
         Yields:
-            Whole messages, in the order in which they were written. Whoever takes them counts
-            them in `report`.
+            Whole messages, in the order in which they were written, counted as kept. Whoever
+            finds one of them unusable spoils it in `report`.
 
         Raises:
             InputError: If no file of the bag can be read.
@@ -148,7 +148,9 @@ class Bag:
         errors = []
         for file in self._files:
             try:
-                yield from self._read_file(file, is_wanted)
+                for message in self._read_file(file, is_wanted):
+                    self.report.keep(message.topic)
+                    yield message
             except InputError as error:
                 errors.append(error)
                 self.report.note("a file that cannot be read", str(error)[:200], is_loss=True)
@@ -158,25 +160,25 @@ class Bag:
 
     def _read_file(self, file: Path, is_wanted: Callable[[str], bool]) -> Iterator[StoredMessage]:
         if file.suffix != ".zstd":
-            yield from self._read_plain(file, file.suffix, is_wanted)
+            yield from self._read_plain(file, file.name, is_wanted)
             return
         with tempfile.NamedTemporaryFile(prefix="tavid-bag-") as plain:
             is_whole = inflate_file(file, plain, self._limits.max_file_bytes)
             plain.flush()
             if not is_whole:
                 self.report.note("a file that was cut off", file.name, is_loss=True)
-            yield from self._read_plain(Path(plain.name), file.with_suffix("").suffix, is_wanted)
+            yield from self._read_plain(Path(plain.name), file.stem, is_wanted)
 
     def _read_plain(
-        self, file: Path, suffix: str, is_wanted: Callable[[str], bool]
+        self, file: Path, name: str, is_wanted: Callable[[str], bool]
     ) -> Iterator[StoredMessage]:
-        if suffix == ".db3":
-            database = SqliteFile(file, self._limits, self.report, is_wanted)
+        if name.endswith(".db3"):
+            database = SqliteFile(file, name, self._limits, self.report, is_wanted)
             self.definitions = database.definitions
             yield from self._inflate_messages(database.messages())
             return
         with file.open("rb") as stream:
-            mcap = McapFile(stream, file.name, self._limits, self.report, is_wanted)
+            mcap = McapFile(stream, name, self._limits, self.report, is_wanted)
             self.definitions = mcap.definitions
             self._take_metadata(mcap.read_metadata())
             yield from self._inflate_messages(mcap.messages())

@@ -77,7 +77,6 @@ class BagRecorder:
         waiting_bytes = self._settings.limits.max_waiting_bytes
         messages = self._bag.messages(lambda topic: topic in topics)
         for message in put_in_order(messages, waiting_bytes):
-            self._bag.report.keep(message.topic)
             if message.topic not in topics:
                 continue
             try:

@@ -11,6 +11,7 @@ from tavid_core.errors import InputError, MissingExtraError
 __all__ = ["inflate", "inflate_file", "inflate_start"]
 
 _COPY_BYTES = 1024 * 1024
+_MAX_FILE_RATIO = 200
 # A frame may ask for a window of gigabytes before it gives a byte.
 _MAX_WINDOW_BYTES = 128 * 1024 * 1024
 
@@ -106,7 +107,8 @@ def inflate_file(source: Path, target: BinaryIO, max_bytes: int) -> bool:
     Args:
         source: As rosbag2 writes it with file compression.
         target: Where to.
-        max_bytes: The most that may come out; also limited by what the disk has free.
+        max_bytes: The most that may come out; also limited by half of what the disk has free, and
+            by 200 times the file, which no camera's images come near.
 
     Returns:
         Whether the whole file came out; False if it is damaged or cut off.
@@ -116,20 +118,22 @@ def inflate_file(source: Path, target: BinaryIO, max_bytes: int) -> bool:
     """
     zstandard = _import_zstandard()
     free_bytes = shutil.disk_usage(Path(target.name).parent).free
-    num_left = min(max_bytes, free_bytes // 2)
+    likely_bytes = _MAX_FILE_RATIO * source.stat().st_size + _COPY_BYTES
+    num_left = max_num = min(max_bytes, free_bytes // 2, likely_bytes)
     decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
     is_empty = True
     with source.open("rb") as compressed:
-        stated_bytes = zstandard.frame_content_size(compressed.read(18).ljust(18, b"\0"))
+        start = compressed.read(18).ljust(18, b"\0")
         compressed.seek(0)
         try:
+            stated_bytes = zstandard.frame_content_size(start)
             reader = decompressor.stream_reader(compressed, read_across_frames=True)
             while part := reader.read(_COPY_BYTES):
                 num_left -= len(part)
                 if num_left < 0:
                     raise InputError(
-                        f"{source.name} must inflate to what the disk can take, got more. "
-                        "Free some space, or is it made to fill the disk?"
+                        f"{source.name} must inflate to at most {max_num} bytes, got more. "
+                        "Free some space on the disk, or is it made to fill it?"
                     )
                 target.write(part)
                 is_empty = False

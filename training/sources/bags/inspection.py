@@ -107,7 +107,6 @@ def inspect_bag(bag: Bag) -> Inspection:
     topics: dict[str, TopicSummary] = {}
     looked_at: set[str] = set()
     for message in bag.messages(lambda topic: topic not in looked_at):
-        bag.report.keep(message.topic)
         topic = topics.setdefault(message.topic, TopicSummary(message.topic, message.type_name))
         if topic.num_messages:
             gap_sec = (message.received_ns - topic.last_ns) / _NS_PER_SECOND

@@ -26,6 +26,7 @@ class SqliteFile:
 
     Args:
         path: The db3 file.
+        name: What it is called in the report.
         limits: Sizes that are refused.
         report: Counts what is dropped; messages that come out are not counted here.
         is_wanted: Whether the content of a topic's messages is needed; others come out empty.
@@ -37,11 +38,13 @@ class SqliteFile:
     def __init__(
         self,
         path: Path,
+        name: str,
         limits: BagLimits,
         report: BagReport,
         is_wanted: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        self._path, self._limits, self._report = path, limits, report
+        self._path, self._name = path, name
+        self._limits, self._report = limits, report
         self._is_wanted = is_wanted
         self.definitions: dict[str, tuple[str, str]] = {}
 
@@ -57,7 +60,7 @@ class SqliteFile:
         with self._path.open("rb") as file:
             if file.read(len(_SIGNATURE)) != _SIGNATURE:
                 raise InputError(
-                    f"{self._path.name} must be an SQLite file, got another beginning. "
+                    f"{self._name} must be an SQLite file, got another beginning. "
                     "Is it a bag, and is it whole?"
                 )
         name = urllib.parse.quote(str(self._path.absolute()))
@@ -77,7 +80,7 @@ class SqliteFile:
             self._read_definitions(connection)
         except sqlite3.Error as error:
             raise InputError(
-                f"{self._path.name} must hold the tables of a bag, got {error}. Is it a bag?"
+                f"{self._name} must hold the tables of a bag, got {error}. Is it a bag?"
             ) from error
         last_id = None
         try:
@@ -89,7 +92,7 @@ class SqliteFile:
                 last_id = row_id
                 yield from self._make_message(topics, topic_id, received_ns, num_bytes, data)
         except (sqlite3.Error, OverflowError) as error:
-            detail = f"{self._path.name}, behind message {last_id}: {error}"
+            detail = f"{self._name}, behind message {last_id}: {error}"
             self._report.note("a file that is damaged or was cut off", detail, is_loss=True)
 
     def _read_topics(self, connection: sqlite3.Connection) -> dict[int, tuple[str, str, str]]:
@@ -130,7 +133,7 @@ class SqliteFile:
         elif data is None:
             self._report.drop(name, "larger than allowed", f"{num_bytes} bytes")
         elif not isinstance(data, bytes) or not isinstance(received_ns, int):
-            self._report.drop(name, "stored as another type", self._path.name)
+            self._report.drop(name, "stored as another type", self._name)
         else:
             wanted = data if self._is_wanted(name) else b""
             yield StoredMessage(name, type_name, received_ns, wanted)

@@ -1,0 +1,186 @@
+"""How fast bags become clips, in how much memory, and what damage does to them.
+
+    python -m benchmarks.bags            # a table
+    python -m benchmarks.bags --json     # one line
+
+The stream has 720x480 JPEG images at 30 Hz, a target mask, an actor mask and camera_info with each
+of them. Processor time is that of the whole command, from bag to mp4, all its processes together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+from mcap.writer import CompressionType
+from tqdm import tqdm
+
+from benchmarks.bag_damage import measure_cuts, measure_flips, write_bomb
+from benchmarks.bag_maker import BagScene, Entry, make_messages, shift_entry, write_mcap
+from benchmarks.command import make_parser, run
+from benchmarks.summary import Figure
+from tavid_core.errors import InputError
+
+__all__ = ["main"]
+
+LIMITS = {
+    "realtime_factor_per_core": ">= 5",
+    "flips_reported_share": ">= 0.99",
+    "cut_recovered_share": ">= 0.95",
+    "silently_fewer": "<= 0",
+    "bomb_peak_rss_mb": "<= 512",
+    "rss_growth_mb": "<= 64",
+}
+
+SIZE_HW, RATE_HZ, SCENE_SEC = (480, 720), 30.0, 10.0
+IMAGE_BYTES = SIZE_HW[0] * SIZE_HW[1] * 3
+_MIB = 1024 * 1024
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print.
+
+    Args:
+        arguments: Words after the command, or None for the process's own.
+
+    Returns:
+        The exit status.
+    """
+    parser = make_parser("benchmarks.bags", __doc__)
+    parser.add_argument("--gigabytes", type=float, default=10.0, help="of decoded images")
+    parser.add_argument("--cuts", type=int, default=60)
+    parser.add_argument("--flips", type=int, default=2000)
+    return run(measure, parser.parse_args(arguments), LIMITS)
+
+
+def measure(options: argparse.Namespace) -> Mapping[str, Figure]:
+    """Measure everything.
+
+    Args:
+        options: Of `main`.
+
+    Returns:
+        Figures by name.
+    """
+    with tempfile.TemporaryDirectory(prefix="tavid-bags-") as name:
+        folder = Path(name)
+        return {
+            **measure_stream(folder, options.gigabytes),
+            **measure_damage(folder, options.cuts, options.flips),
+            **measure_bombs(folder),
+        }
+
+
+def measure_stream(folder: Path, num_gigabytes: float) -> dict[str, Figure]:
+    """Convert a short and a long stream.
+
+    Args:
+        folder: For bags and clips.
+        num_gigabytes: Of the long one, decoded.
+
+    Returns:
+        Times real time per core, peak of memory, and how much more the long one takes.
+    """
+    scene = BagScene(size_hw=SIZE_HW, num_images=round(SCENE_SEC * RATE_HZ), rate_hz=RATE_HZ)
+    entries = list(make_messages(scene))
+    num_images = max(2 * scene.num_images, round(num_gigabytes * 1e9 / IMAGE_BYTES))
+    num_repeats = num_images // scene.num_images
+    peaks_mb = []
+    for repeats in (max(1, num_repeats // 10), num_repeats):
+        bag = folder / f"stream_{repeats}.mcap"
+        write_mcap(bag, _repeat(entries, repeats), compression=CompressionType.NONE)
+        cpu_sec, peak_mb, _ = _convert(bag, folder / f"clips_{repeats}", "5b", expected_status=0)
+        peaks_mb.append(peak_mb)
+        bag.unlink()
+    stream_sec = num_repeats * SCENE_SEC
+    return {
+        "stream_sec": stream_sec,
+        "decoded_gb": round(num_repeats * scene.num_images * IMAGE_BYTES / 1e9, 2),
+        "num_clips": len(list((folder / f"clips_{num_repeats}").glob("clips/*/*.mp4"))),
+        "realtime_factor_per_core": round(stream_sec / cpu_sec, 2),
+        "peak_rss_mb": round(peaks_mb[1], 1),
+        "rss_growth_mb": round(peaks_mb[1] - peaks_mb[0], 1),
+    }
+
+
+def _repeat(entries: list[Entry], num_repeats: int) -> Iterator[Entry]:
+    for repeat in tqdm(range(num_repeats), "write the stream", leave=False):
+        for entry in entries:
+            yield shift_entry(entry, round(repeat * SCENE_SEC * 1e9))
+
+
+def _convert(
+    bag: Path, out: Path, preset: str, *, expected_status: int
+) -> tuple[float, float, str]:
+    """Run the command; gives its processor time, peak of memory (MiB) and what it said."""
+    command = [sys.executable, "-m", "training.sources.bags", str(bag), "--out", str(out)]
+    command += ["--preset", preset, "--workers", "1"]
+    log = out.with_suffix(".log")
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            command, stdout=file, stderr=subprocess.STDOUT,
+            cwd=Path(__file__).parents[1], env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    said = log.read_text(errors="replace")
+    if process.returncode != expected_status:
+        raise InputError(
+            f"the conversion must end with {expected_status}, got {process.returncode}. "
+            f"It said: {said[-500:]}"
+        )
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said
+
+
+def measure_damage(folder: Path, num_cuts: int, num_flips: int) -> dict[str, Figure]:
+    """Cut a small bag off, and flip bits of it.
+
+    Args:
+        folder: For the bags.
+        num_cuts: How often.
+        num_flips: How often.
+
+    Returns:
+        Shares of damage that was told, and of messages that were saved.
+    """
+    path = folder / "small.mcap"
+    write_mcap(path, make_messages(BagScene(size_hw=(120, 160), num_images=200)))
+    cuts, flips = measure_cuts(path, num_cuts), measure_flips(path, num_flips)
+    return {
+        "damaged_bag_bytes": path.stat().st_size,
+        "flips_reported_share": round(flips.num_reported / flips.num_tries, 4),
+        "cut_recovered_share": round(float(np.median(cuts.recovered_shares)), 4),
+        "cut_recovered_share_mean": round(float(np.mean(cuts.recovered_shares)), 4),
+        "cut_recovered_share_worst": round(float(np.min(cuts.recovered_shares)), 4),
+        "cuts_reported_share": round(cuts.num_reported / cuts.num_tries, 4),
+        "silently_fewer": flips.num_silently_fewer + cuts.num_silently_fewer,
+    }
+
+
+def measure_bombs(folder: Path) -> dict[str, Figure]:
+    """Convert small bags that inflate to two gigabytes, one honest about it, one not.
+
+    Args:
+        folder: For the bags.
+
+    Returns:
+        Peak of memory, and the larger file's size.
+    """
+    peaks_mb, num_bytes = [], 0
+    for name, stated_bytes in (("honest", 2048 * _MIB), ("lying", _MIB)):
+        bag = folder / f"{name}.mcap"
+        scene = BagScene(num_images=60)
+        num_bytes = max(num_bytes, write_bomb(bag, make_messages(scene), 2048 * _MIB, stated_bytes))
+        _, peak_mb, _ = _convert(bag, folder / f"clips_{name}", "mini", expected_status=3)
+        peaks_mb.append(peak_mb)
+    return {"bomb_bytes": num_bytes, "bomb_peak_rss_mb": round(max(peaks_mb), 1)}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
