@@ -41,11 +41,11 @@ PY := "$(VENV)/bin/python"
 RUN := $(PY) tools/ros_env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format env build colcon clean distclean
+.PHONY: help demo test lint format env build colcon results results-rerun clean distclean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' \
-		| awk -F'|' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' \
+		| awk -F'|' '{ printf "  make %-13s %s\n", $$1, $$2 }'
 
 demo: build ## Plan one interaction over real ROS 2: SCENE=..., or IMAGE=... MASK=... PROMPT=...; OUT=...
 	@$(RUN) python -m tavid_ros.demo
@@ -71,6 +71,14 @@ build: env ## Build the ROS package with colcon inside the virtual environment
 
 colcon: env ## Build and test as a ROS workspace does: colcon build, colcon test, colcon test-result
 	@_ROS_WHEELS_BOOTSTRAP_COMPLETE=1 $(PY) tools/build_ros.py --test
+
+results: env ## Make docs/results.md and its plots again from the log of measured rows
+	@$(PY) -m training.results
+
+results-rerun: build ## Train and measure every row that is not in the log yet (many hours)
+	@sh tools/system_packages.sh
+	@sh tools/results.sh
+	@$(PY) -m training.results
 
 clean: ## Remove what was built and every cache; keep the virtual environment
 	@rm -rf "$(VENV)/ros" build install log dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,18 +42,13 @@ def draw_curves(rows: Sequence[ResultRow], scenes: str, path: Path) -> Path | No
         steps, rates = zip(*row.curve, strict=True)
         style = {"linewidth": 2.5} if row.group == "main" else {"linewidth": 1, "linestyle": "--"}
         axes.plot(steps, rates, marker="o", markersize=4, label=row.title, **style)
-    for row in here:
-        if len(row.curve) == 1 and row.step == 0:
-            axes.axhline(row.target_contact, color="grey", linestyle=":", linewidth=1)
-            axes.text(
-                1.0,
-                row.target_contact,
-                f" {row.title}",
-                fontsize=7,
-                va="center",
-                transform=axes.get_yaxis_transform(),
-            )
+    untrained = [row for row in here if row.step == 0]
+    for row, style in zip(untrained, itertools.cycle((":", "-.")), strict=False):
+        axes.axhline(row.target_contact, color="grey", linestyle=style, label=row.title)
+    steps = sorted({step for row in curves for step, _ in row.curve})
     axes.set_xscale("log")
+    axes.set_xticks(steps, [f"{step:,}" for step in steps])
+    axes.minorticks_off()
     axes.set(xlabel="training steps", ylabel="target contact", ylim=(0, 1), title=scenes)
     axes.legend(fontsize=7, loc="upper left")
     path.parent.mkdir(parents=True, exist_ok=True)
