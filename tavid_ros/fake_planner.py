@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.camera import intrinsics_from_field_of_view, unproject
+from tavid_core.candidates import Candidate
 from tavid_core.errors import CanceledError, NonFiniteError, WeightsError
 from tavid_core.types import (
     Contact,
@@ -94,24 +95,41 @@ class FakePlanner:
             RuntimeError: If the prompt asks for it.
         """
         start = time.monotonic()
-        fault, step = _FAULT.search(request.prompt), _STEP.search(request.prompt)
-        step_sec = self._step_sec if step is None else int(step[1]) / 1000
+        fault = _FAULT.search(request.prompt)
+        for number in range(request.num_candidates):
+            self._try_candidate(request, number, start, on_progress, should_stop)
+        has_actor = fault is None or fault[1] != "no_actor"
+        return _make_plan(request, has_actor, time.monotonic() - start)
+
+    def _try_candidate(
+        self,
+        request: PlanRequest,
+        number: int,
+        start_sec: float,
+        on_progress: Callable[[PlanProgress], None] | None,
+        should_stop: Callable[[], bool] | None,
+    ) -> None:
+        """Go through the stages once; steps are counted through all candidates."""
+        fault, step_text = _FAULT.search(request.prompt), _STEP.search(request.prompt)
+        step_sec = self._step_sec if step_text is None else int(step_text[1]) / 1000
         num_steps = request.num_inference_steps or self._num_steps
         for stage, total in (("condition", 1), ("denoise", num_steps), ("decode", 1), ("lift", 1)):
             for step in range(total + 1):
                 if should_stop is not None and should_stop():
                     raise CanceledError(f"plan must not go on, got a cancel at {stage}. Ask again.")
                 if on_progress is not None:
-                    elapsed = time.monotonic() - start
                     on_progress(
-                        PlanProgress(stage=stage, step=step, total_steps=total, elapsed_sec=elapsed)
+                        PlanProgress(
+                            stage=stage,
+                            step=number * total + step,
+                            total_steps=request.num_candidates * total,
+                            elapsed_sec=time.monotonic() - start_sec,
+                        )
                     )
                 if fault is not None and fault[2] == stage and step == (total + 1) // 2:
                     _fail(fault[1])
                 if step < total:
                     time.sleep(step_sec)
-        has_actor = fault is None or fault[1] != "no_actor"
-        return _make_plan(request, has_actor, time.monotonic() - start)
 
 
 def _fail(fault: str) -> None:
@@ -158,11 +176,15 @@ def _make_plan(request: PlanRequest, has_actor: bool, planning_time_sec: float) 
         confidence={"actor": certainty, "hands": certainty, "target": 1.0, "scale": 0.0},
         reasons={"scale": "the fake planner puts everything at 1 m"},
     )
+    rollout = Rollout(frames=_draw_frames(request.image, hand_px), fps=_FPS)
+    # All candidates of a fake are alike, and the first of equals is the plan.
+    seeds = range(request.seed, request.seed + request.num_candidates)
+    candidates = [Candidate(seed=s, rollout=rollout, motion=motion).to_json() for s in seeds]
     return InteractionPlan(
         request=request,
-        rollout=Rollout(frames=_draw_frames(request.image, hand_px), fps=_FPS),
+        rollout=rollout,
         motion=motion,
-        provenance={"model": "fake", "seed": request.seed},
+        provenance={"model": "fake", "seed": request.seed, "candidates": candidates},
         planning_time_sec=planning_time_sec,
     )
 
