@@ -4,7 +4,8 @@
     python -m benchmarks.bags --json     # one line
 
 The stream has 720x480 JPEG images at 30 Hz, a target mask, an actor mask and camera_info with each
-of them. Processor time is that of the whole command, from bag to mp4, all its processes together.
+of them. Processor time is that of the whole command, from bag to mp4, all its processes together;
+memory is that of its largest process.
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
         The exit status.
     """
     parser = make_parser("benchmarks.bags", __doc__)
-    parser.add_argument("--gigabytes", type=float, default=10.0, help="of decoded images")
-    parser.add_argument("--cuts", type=int, default=60)
-    parser.add_argument("--flips", type=int, default=2000)
+    parser.add_argument("--gigabytes", type=float, default=2.0, help="of decoded images")
+    parser.add_argument("--cuts", type=int, default=40)
+    parser.add_argument("--flips", type=int, default=400)
     return run(measure, parser.parse_args(arguments), LIMITS)
 
 
