@@ -11,6 +11,7 @@ memory is that of its largest process.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def measure_stream(folder: Path, num_gigabytes: float) -> dict[str, Figure]:
     for repeats in (max(1, num_repeats // 10), num_repeats):
         bag = folder / f"stream_{repeats}.mcap"
         write_mcap(bag, _repeat(entries, repeats), compression=CompressionType.NONE)
-        cpu_sec, peak_mb, _ = _convert(bag, folder / f"clips_{repeats}", "5b", expected_status=0)
+        cpu_sec, peak_mb = _convert(bag, folder / f"clips_{repeats}", "5b", expected_status=0)
         peaks_mb.append(peak_mb)
         bag.unlink()
     stream_sec = num_repeats * SCENE_SEC
@@ -116,27 +117,23 @@ def _repeat(entries: list[Entry], num_repeats: int) -> Iterator[Entry]:
             yield shift_entry(entry, round(repeat * SCENE_SEC * 1e9))
 
 
-def _convert(
-    bag: Path, out: Path, preset: str, *, expected_status: int
-) -> tuple[float, float, str]:
-    """Run the command; gives its processor time, peak of memory (MiB) and what it said."""
-    command = [sys.executable, "-m", "training.sources.bags", str(bag), "--out", str(out)]
+def _convert(bag: Path, out: Path, preset: str, *, expected_status: int) -> tuple[float, float]:
+    """Run the command; gives its processor time and its peak of memory (MiB)."""
+    usage_file = out.with_suffix(".usage.json")
+    command = [sys.executable, "-m", "benchmarks.child_usage", str(usage_file), sys.executable]
+    command += ["-m", "training.sources.bags", str(bag), "--out", str(out)]
     command += ["--preset", preset, "--workers", "1"]
-    log = out.with_suffix(".log")
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT,
-            cwd=Path(__file__).parents[1], env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    said = log.read_text(errors="replace")
+    process = subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        cwd=Path(__file__).parents[1], env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
     if process.returncode != expected_status:
         raise InputError(
             f"the conversion must end with {expected_status}, got {process.returncode}. "
-            f"It said: {said[-500:]}"
+            f"It said: {process.stdout[-500:]}"
         )
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, said
+    usage = json.loads(usage_file.read_text(encoding="ascii"))
+    return usage["cpu_sec"], usage["peak_mb"]
 
 
 def measure_damage(folder: Path, num_cuts: int, num_flips: int) -> dict[str, Figure]:
@@ -178,7 +175,7 @@ def measure_bombs(folder: Path) -> dict[str, Figure]:
         bag = folder / f"{name}.mcap"
         scene = BagScene(num_images=60)
         num_bytes = max(num_bytes, write_bomb(bag, make_messages(scene), 2048 * _MIB, stated_bytes))
-        _, peak_mb, _ = _convert(bag, folder / f"clips_{name}", "mini", expected_status=3)
+        _, peak_mb = _convert(bag, folder / f"clips_{name}", "mini", expected_status=3)
         peaks_mb.append(peak_mb)
     return {"bomb_bytes": num_bytes, "bomb_peak_rss_mb": round(max(peaks_mb), 1)}
 

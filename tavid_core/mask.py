@@ -46,7 +46,8 @@ def binarize_mask(mask: ArrayLike, *, threshold: float | None = None) -> NDArray
     if threshold is not None:
         return array > threshold
     marked = array != 0
-    if not (np.isin(array[marked], [1]).all() or np.isin(array[marked], [255]).all()):
+    values = array[marked]
+    if not ((values == 1).all() or (values == 255).all()):
         values = np.unique(array)
         shown = ", ".join(f"{value:g}" for value in values[:5]) + (", ..." * (len(values) > 5))
         raise InputError(

@@ -15,10 +15,11 @@ from tavid_core.prompt import clean_prompt
 from training.sources.bags.bag import Bag
 from training.sources.bags.camera_recorder import CameraRecorder, Situation
 from training.sources.bags.in_order import put_in_order
+from training.sources.bags.mask_bits import encode_mask
 from training.sources.bags.settings import BagSettings
 from training.sources.bags.spool import RawLayout
 from training.sources.bags.stored_message import StoredMessage
-from training.sources.bags.stretch import Companion, ImageFile, encode_mask
+from training.sources.bags.stretch import Companion, ImageFile
 from training.sources.bags.topic_map import CameraTopics
 from training.sources.bags.typed_message import decode_message, find_unlike_types
 

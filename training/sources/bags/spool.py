@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,6 +20,7 @@ from tavid_core.image_fields import read_color
 from tavid_core.picture_codecs import decode_picture
 from tavid_core.types import CameraIntrinsics
 from training.sources.bags.camera_view import CameraView
+from training.sources.bags.mask_bits import decode_mask
 
 __all__ = [
     "RawFields",
@@ -197,7 +197,7 @@ class SpooledMasks(Mapping[int, NDArray[np.bool_]]):
     """Masks by frame, loaded on demand.
 
     Args:
-        file: PNG after PNG, already of the frames' size.
+        file: One after the other as `encode_mask` gave them, already of the frames' size.
         spans: Where the mask of each frame lies.
     """
 
@@ -209,8 +209,7 @@ class SpooledMasks(Mapping[int, NDArray[np.bool_]]):
         offset, length = self._spans[frame]
         with self._file.open("rb") as file:
             file.seek(offset)
-            data = np.frombuffer(file.read(length), np.uint8)
-        return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) >= 128
+            return decode_mask(file.read(length))
 
     def __iter__(self) -> Iterator[int]:
         """List the frames that have one."""
