@@ -101,7 +101,9 @@ def physhoi_reference(
 ) -> NDArray[np.float32]:
     """Lay a motion out as PhysHOI reads it: 25 frames per second, z up, metres, axis-angle.
 
-    The camera is taken to be level. Joints are in the order of SMPL-X without jaw and eyes.
+    The camera is taken to be level. Joints are in the order of SMPL-X without jaw and eyes. The
+    simulator's ground is z = 0: body and target are shifted together, so that the joint which is
+    lowest over the whole clip, of one who stands a foot's, is at 0.
 
     Args:
         motion: With a fitted body; a target that is lost stays where it was seen last.
@@ -134,23 +136,35 @@ def physhoi_reference(
     world = Rotation.from_matrix(_WORLD_FROM_CAMERA)
     turns_TJ3[:, 0] = (world * Rotation.from_rotvec(turns_TJ3[:, 0])).as_rotvec()
     root_m = at.places(fit.pelvis_camera_m) @ _WORLD_FROM_CAMERA.T
+    joints_m = _places_of_joints(model, fit, turns_TJ3, root_m)
+    target_m = at.places(motion.target.positions_camera_m) @ _WORLD_FROM_CAMERA.T
+    ground_m = np.array([0.0, 0.0, joints_m[..., 2].min()])
+    kept = [joint for joint, name in enumerate(JOINT_NAMES) if name not in _FACE]
+    target_turns = world * at.turns(Rotation.from_quat(motion.target_quaternions_xyzw).as_rotvec())
+    reference = np.zeros((len(times_sec), PHYSHOI_WIDTH), dtype=np.float32)
+    reference[:, 0:3] = root_m - ground_m
+    reference[:, 3:6] = turns_TJ3[:, 0]
+    reference[:, 9:162] = turns_TJ3[:, kept[1:]].reshape(len(times_sec), -1)
+    reference[:, 162:318] = (joints_m[:, kept] - ground_m).reshape(len(times_sec), -1)
+    reference[:, 318:321] = target_m - ground_m
+    reference[:, 321:324] = target_turns.as_rotvec()
+    reference[:, 330] = _contact_at(motion, fps, times_sec)
+    return reference
+
+
+def _places_of_joints(
+    model: BodyModel,
+    fit: BodyFit,
+    turns_TJ3: NDArray[np.float64],
+    root_m: NDArray[np.float64],
+) -> NDArray[np.float64]:
     matrices = Rotation.from_rotvec(turns_TJ3.reshape(-1, 3)).as_matrix()
     joints_m, _ = pose_joints(
         model.rest_joints(fit.betas.astype(np.float64)),
         matrices.reshape(*turns_TJ3.shape[:2], 3, 3),
         root_m,
     )
-    kept = [joint for joint, name in enumerate(JOINT_NAMES) if name not in _FACE]
-    target_turns = world * at.turns(Rotation.from_quat(motion.target_quaternions_xyzw).as_rotvec())
-    reference = np.zeros((len(times_sec), PHYSHOI_WIDTH), dtype=np.float32)
-    reference[:, 0:3] = root_m
-    reference[:, 3:6] = turns_TJ3[:, 0]
-    reference[:, 9:162] = turns_TJ3[:, kept[1:]].reshape(len(times_sec), -1)
-    reference[:, 162:318] = joints_m[:, kept].reshape(len(times_sec), -1)
-    reference[:, 318:321] = at.places(motion.target.positions_camera_m) @ _WORLD_FROM_CAMERA.T
-    reference[:, 321:324] = target_turns.as_rotvec()
-    reference[:, 330] = _contact_at(motion, fps, times_sec)
-    return reference
+    return joints_m
 
 
 def _require_fit(motion: InteractionMotion) -> BodyFit:

@@ -40,8 +40,8 @@ def test_reference_stands_upright_and_is_resampled():
     motion = upright_motion()
     reference = physhoi_reference(motion, 8.0)
     assert reference.shape == (51, 331)
-    np.testing.assert_allclose(reference[0, :3], [2.0, 0.0, -0.2], atol=1e-6)
-    np.testing.assert_allclose(reference[-1, :3], [2.0, -0.16, -0.2], atol=1e-6)
+    np.testing.assert_allclose(reference[0, :2], [2.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(reference[-1, :2], [2.0, -0.16], atol=1e-6)
     bodies = reference[0, 162:318].reshape(52, 3)
     np.testing.assert_allclose(bodies[0], reference[0, :3], atol=1e-6)
     head, left_ankle = bodies[15], bodies[7]
@@ -54,10 +54,44 @@ def test_reference_holds_object_and_contact():
     motion = upright_motion()
     reference = physhoi_reference(motion, 8.0)
     x, y, z = motion.target.positions_camera_m[0]
-    np.testing.assert_allclose(reference[0, 318:321], [z, -x, -y], atol=1e-6)
+    np.testing.assert_allclose(reference[0, 318:320], [z, -x], atol=1e-6)
+    # The pelvis is 0.2 m below the optical axis, the target y.
+    np.testing.assert_allclose(reference[0, 320] - reference[0, 2], 0.2 - y, atol=1e-6)
     times_sec = np.arange(51) / 25
     touching = times_sec >= motion.contact.start_frame / 8.0
     np.testing.assert_array_equal(reference[:, 330] == 1, touching)
+
+
+def test_reference_stands_on_the_ground():
+    motion = upright_motion()
+    fit = motion.body_fit
+    # In the last frame the body is 10 cm lower (y is down), so there the feet touch the ground.
+    pelvis_m = fit.pelvis_camera_m.copy()
+    pelvis_m[-1, 1] += 0.1
+    motion = dataclasses.replace(
+        motion, body_fit=dataclasses.replace(fit, pelvis_camera_m=pelvis_m)
+    )
+    reference = physhoi_reference(motion, 8.0)
+    bodies = reference[:, 162:318].reshape(-1, 52, 3)
+    lowest_foot_m = bodies[:, [10, 11], 2].min(axis=1)
+    assert bodies[..., 2].min() == pytest.approx(0.0, abs=1e-6)
+    assert lowest_foot_m[-1] == pytest.approx(0.0, abs=1e-6)
+    assert lowest_foot_m[0] == pytest.approx(0.1, abs=1e-6)
+    # The pelvis is as high above the sole as its joints are apart at rest.
+    rest_m = load_body_model().rest_joints(np.zeros(10))
+    leg_m = rest_m[0, 1] - rest_m[[10, 11], 1].min()
+    assert reference[-1, 2] == pytest.approx(leg_m, abs=1e-5)
+
+
+def test_ground_leaves_hand_and_target_together():
+    motion = upright_motion()
+    reference = physhoi_reference(motion, 8.0)
+    wrist_m = reference[0, 162:318].reshape(52, 3)[20]
+    rest_m = load_body_model().rest_joints(np.zeros(10))
+    # The body is half a turn about x away from rest, with its pelvis at (0, 0.2, 2).
+    wrist_camera_m = (rest_m[20] - rest_m[0]) * [1, -1, -1] + [0.0, 0.2, 2.0]
+    apart_m = np.linalg.norm(motion.target.positions_camera_m[0] - wrist_camera_m)
+    assert np.linalg.norm(reference[0, 318:321] - wrist_m) == pytest.approx(apart_m, abs=1e-5)
 
 
 def test_lost_target_stays_where_it_was_seen():
@@ -66,7 +100,9 @@ def test_lost_target_stays_where_it_was_seen():
     target = dataclasses.replace(draw_plan().motion.target, positions_camera_m=positions)
     reference = physhoi_reference(upright_motion(target=target), 8.0)
     assert np.isfinite(reference).all()
-    np.testing.assert_allclose(reference[-1, 320], -positions[4, 1], atol=1e-6)
+    np.testing.assert_allclose(
+        reference[-1, 320] - reference[0, 320], positions[0, 1] - positions[4, 1], atol=1e-6
+    )
 
 
 def test_smplx_parameters_have_smplx_shapes(tmp_path):
