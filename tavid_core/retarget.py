@@ -15,7 +15,7 @@ from scipy.interpolate import PchipInterpolator
 from scipy.signal import savgol_filter
 from scipy.spatial.transform import Rotation, Slerp
 
-from tavid_core.errors import InputError
+from tavid_core.errors import ConfigError, InputError
 from tavid_core.gripper_path import GripperLimits, GripperPath
 from tavid_core.motion import InteractionMotion, PointTrack
 
@@ -29,6 +29,8 @@ MIN_DIRECTION_WAY_M = 0.02
 SMOOTHING_SEC = 0.3
 # Interpolation and smoothing between the waypoints may add a little; the limits count after it.
 MAX_ROUNDS = 8
+# Of a path, so that a tiny limit does not fill the memory: 5.5 hours at 50 Hz.
+MAX_POSES = 1_000_000
 _UP = np.array([0.0, -1.0, 0.0])
 _AHEAD = np.array([0.0, 0.0, 1.0])
 
@@ -62,18 +64,13 @@ def retarget_to_gripper(
 
     Raises:
         InputError: If the motion has no contact with the target, or its hand is never seen.
+        ConfigError: If a limit cannot be kept by slowing down.
     """
     limits = limits or GripperLimits()
     if not (np.isfinite(rate_hz) and 1.0 <= rate_hz <= 1000.0):
         raise InputError(f"rate_hz must be 1 to 1000, got {rate_hz}. Use the controller's rate.")
     waypoints = _make_waypoints(motion, fps, limits)
-    slowdown = 1.0
-    for _ in range(MAX_ROUNDS):
-        times_sec, positions, rotations = _resample(waypoints, slowdown, rate_hz)
-        excess = _excess(positions, rotations, rate_hz, limits)
-        if excess <= 1.0:
-            break
-        slowdown *= 1.02 * excess
+    slowdown, times_sec, positions, rotations = _slow_down(waypoints, rate_hz, limits)
     confidence = {name: motion.confidence.get(name, 0.0) for name in CHANNELS}
     return _move(
         GripperPath(
@@ -240,21 +237,48 @@ def _resample(
     return np.arange(num_poses) / rate_hz, positions, Rotation.from_quat(quaternions)
 
 
+def _slow_down(
+    waypoints: _Waypoints, rate_hz: float, limits: GripperLimits
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64], Rotation]:
+    """Find the slowdown at which all limits are kept, with the path at that pace."""
+    slowdown, name = 1.0, ""
+    for _ in range(MAX_ROUNDS):
+        num_poses = waypoints.times_sec[-1] * slowdown * rate_hz
+        if num_poses > MAX_POSES:
+            raise _not_kept(name, limits, f"a path of {num_poses:.3g} poses")
+        times_sec, positions, rotations = _resample(waypoints, slowdown, rate_hz)
+        excess = _excess(positions, rotations, rate_hz, limits)
+        name = max(excess, key=lambda limit: excess[limit])
+        if excess[name] <= 1.0:
+            return slowdown, times_sec, positions, rotations
+        slowdown *= 1.02 * excess[name]
+    raise _not_kept(name, limits, f"a path that is {excess[name]:.3g} times too fast")
+
+
+def _not_kept(name: str, limits: GripperLimits, found: str) -> ConfigError:
+    if not name:
+        return ConfigError(
+            f"rate_hz must give at most {MAX_POSES} poses, got {found}. Lower the rate."
+        )
+    return ConfigError(
+        f"{name} must be a limit that slowing down can keep, got {getattr(limits, name)}, which "
+        f"leaves {found}. Raise the limit, or change rate_hz."
+    )
+
+
 def _excess(
     positions: NDArray[np.float64], rotations: Rotation, rate_hz: float, limits: GripperLimits
-) -> float:
-    """By which factor the path is too fast; 1 or less if it keeps the limits."""
+) -> dict[str, float]:
+    """Say per limit by which factor the path is too fast; 1 or less where it is kept."""
     velocity = np.diff(positions, axis=0) * rate_hz
     speed = np.linalg.norm(velocity, axis=-1).max(initial=0.0)
     acceleration = np.linalg.norm(np.diff(velocity, axis=0) * rate_hz, axis=-1).max(initial=0.0)
     turn = (rotations[1:] * rotations[:-1].inv()).magnitude().max(initial=0.0) * rate_hz
-    return float(
-        max(
-            speed / limits.max_speed_m_s,
-            np.sqrt(acceleration / limits.max_acceleration_m_s2),
-            turn / limits.max_turn_rad_s,
-        )
-    )
+    return {
+        "max_speed_m_s": float(speed / limits.max_speed_m_s),
+        "max_acceleration_m_s2": float(np.sqrt(acceleration / limits.max_acceleration_m_s2)),
+        "max_turn_rad_s": float(turn / limits.max_turn_rad_s),
+    }
 
 
 def _widths(

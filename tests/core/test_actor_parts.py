@@ -11,6 +11,7 @@ from tavid_core.types import PlanRequest, Rollout
 from tests.core.test_lift import CAMERA, depth_map
 from tests.drawn import draw_reach
 
+SIDES = ("left", "right")
 FIT = FrameFit((64, 96), (64, 96))
 NOBODY = Keypoints(
     KEYPOINT_NAMES, np.full((17, 7, 2), np.nan, np.float32), np.zeros((17, 7), np.float32)
@@ -107,3 +108,26 @@ def test_exchanged_hands_are_told_in_the_plan():
     )
     assert motion.confidence["hands"] < 0.5
     assert "left and right were exchanged in 1 frames" in motion.reasons["hands"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("exchange", "left and right were exchanged in 1 frames"),
+        ("jump", "a point jumps away and back in 1 frames"),
+    ],
+)
+def test_what_was_mended_is_told_of_sure_hands_too(fault, told):
+    clip = draw_reach(1)
+    pixels = np.tile(np.float32([[66, 5], [36, 5], [88, 20], [0, 0], [77, 12], [0, 0]]), (17, 1, 1))
+    # With its elbow halfway the touching arm is seen whole, and its hand is sure.
+    pixels[:, 3] = clip.hand_pixels
+    pixels[:, 5] = (clip.hand_pixels + pixels[:, 1]) / 2
+    if fault == "exchange":
+        pixels[8, [2, 3]] = pixels[8, [3, 2]]
+    else:
+        pixels[5, 2] = (60, 60)
+    names = tuple(f"{side}_{part}" for part in ("shoulder", "hand", "elbow") for side in SIDES)
+    motion = lift_clip(clip, Keypoints(names, pixels, np.ones((17, 6), np.float32)))
+    assert motion.confidence["hands"] > 0.5
+    assert told in motion.reasons["hands"]
