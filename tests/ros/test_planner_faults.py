@@ -269,6 +269,8 @@ def test_goal_that_waits_for_the_worker_takes_the_image_of_its_start(graph):
     handle = graph.send(prompt="hang at denoise")
     graph.wait_stage("denoise")
     finish(handle.cancel_goal_async())
+    # Until its result is out, the canceled goal holds the place, and another one is refused.
+    assert graph.result(handle)[0] == STATUS.STATUS_CANCELED
     waiting = graph.send(PlanInteraction.Goal())
     graph.wait_stage("queued")
     # The worker hangs for some seconds more.

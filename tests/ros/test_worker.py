@@ -82,7 +82,10 @@ def test_memory_of_the_gpu_and_provenance_come_with_the_plan(peer, monkeypatch):
     peer.send("plan", arrays, job="1", save_to="", provenance=provenance, **header)
     header, _ = peer.finish()
     assert header["gpu_memory_bytes"] == 3 * 10**9
-    assert header["provenance"] == {"model": "fake", "seed": 7, "goal_id": "ab"}
+    told = header["provenance"]
+    candidates = told.pop("candidates")
+    assert told == {"model": "fake", "seed": 7, "goal_id": "ab"}
+    assert [candidate["seed"] for candidate in candidates] == [7]
 
 
 def test_plan_is_saved_whole_or_not_at_all(peer, tmp_path):
