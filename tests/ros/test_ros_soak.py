@@ -114,8 +114,9 @@ def test_other_ends_and_rejections_are_wrong_and_segments_are_found(tmp_path):
 def test_small_soak_loses_nothing(capfd):
     words = ["--goals", "20", "--faults", "10", "--cycles", "2", "--malformed", "0", "--json"]
     assert ros_soak.main(words) == 0
-    figures = json.loads(capfd.readouterr().out.strip().splitlines()[-1])
-    assert (figures["lost"], figures["wrong_ends"], figures["orphans"]) == (0, 0, 0)
+    told = capfd.readouterr()
+    figures = json.loads(told.out.strip().splitlines()[-1])
+    assert (figures["lost"], figures["wrong_ends"], figures["orphans"]) == (0, 0, 0), told.err
     # Each fault is followed by a plain goal, and each cycle too.
     assert figures["goals"] == 20 + 2 * 10 + 2
     assert (figures["faults"], figures["planner_kills"], figures["cycles"]) == (10, 1, 2)
