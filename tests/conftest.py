@@ -51,6 +51,8 @@ def _find_reason(item):
     return None
 
 
+# First, because xdist reads the groups in a hook of the same name.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Mark tests by their folder, and skip those whose machine this is not."""
     # Planners, cameras and robots of two tests at once would wait for each other's cores, so one
