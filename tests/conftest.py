@@ -51,16 +51,17 @@ def _find_reason(item):
     return None
 
 
-# First, because xdist reads the groups in a hook of the same name.
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Divide the tests among the workers of `--numprocesses`; never called without xdist."""
+    from tests.ros_together import RosTogether
+
+    return RosTogether(config, log)
+
+
 def pytest_collection_modifyitems(items):
     """Mark tests by their folder, and skip those whose machine this is not."""
-    # Planners, cameras and robots of two tests at once would wait for each other's cores, so one
-    # worker has all ROS tests, and has them first because they take longest.
-    items.sort(key=lambda item: "ros" not in item.path.parts)
     for item in items:
-        group = "ros" if "ros" in item.path.parts else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
         if "gpu" in item.path.parts:
             item.add_marker(pytest.mark.gpu)
         reason = _find_reason(item)

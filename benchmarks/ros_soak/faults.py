@@ -106,7 +106,7 @@ class FaultInjector:
             goal.cancel()
 
         codes = (ErrorCode.CANCELED,)
-        if stage == "lift":
+        if stage in ("decode", "lift"):
             # The plan may be ready before the cancel comes.
             codes += (ErrorCode.NONE,)
         self._ledger.run(name, _make_goal(), codes, disturb)
