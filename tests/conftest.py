@@ -51,14 +51,6 @@ def _find_reason(item):
     return None
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Divide the tests among the workers of `--numprocesses`; never called without xdist."""
-    from tests.ros_together import RosTogether
-
-    return RosTogether(config, log)
-
-
 def pytest_collection_modifyitems(items):
     """Mark tests by their folder, and skip those whose machine this is not."""
     for item in items:

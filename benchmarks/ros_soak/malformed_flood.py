@@ -26,6 +26,7 @@ __all__ = ["MalformedFlood"]
 _PAUSE_SEC = 0.002
 _GOAL_PERIOD = 50
 _ANSWER_SEC = 60.0
+_TAKEN_SEC = 1.5
 _MATCH_SEC = 30.0
 _POLL_SEC = 0.05
 
@@ -154,7 +155,7 @@ class MalformedFlood:
             publishers[topic].publish(message)
         publishers["prompt"].publish(String(data="steps of 0 ms"))
         # Until the topics are taken, the ones before them count.
-        time.sleep(0.5)
+        time.sleep(_TAKEN_SEC)
         goal = PlanInteraction.Goal(seed=1)
         handle = Moment(self._rig.client.send_goal_async(goal)).wait(_ANSWER_SEC)
         if not handle.accepted:
