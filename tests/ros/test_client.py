@@ -305,11 +305,12 @@ def test_waiting_client_says_that_it_is_there(graph, client):
     graph.start()
     heard = graph.subscribe(UUID, "planner/keep_alive")
     wait_for(lambda: graph.node.count_publishers("planner/keep_alive"))
-    goal = make_goal(num_inference_steps=30)
-    goal.keep_alive_sec = 0.5
+    goal = make_goal(num_inference_steps=60)
+    # A loaded machine has been seen to hold this process up for half a second.
+    goal.keep_alive_sec = 2.0
     client.request_plan(goal, 30.0)
-    # 1.5 s and more at one per 0.1 s; on a slow machine fewer.
-    assert len(heard) >= 5
+    # 3 s and more at one per 0.4 s; on a slow machine fewer.
+    assert len(heard) >= 4
     assert len({bytes(message.uuid) for message in heard}) == 1
 
 

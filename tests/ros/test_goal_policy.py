@@ -138,8 +138,8 @@ def test_goal_of_a_silent_client_ends_and_that_of_one_that_speaks_goes_on(shared
     graph = shared_graph
     set_policy(graph, "queue")
     publisher = graph.publisher(UUID, "planner/keep_alive")
-    goal = conversions.goal_from_request(make_request(num_inference_steps=40))
-    goal.keep_alive_sec = 0.8
+    goal = conversions.goal_from_request(make_request(num_inference_steps=70))
+    goal.keep_alive_sec = 1.6
     speaking, silent = (finish(graph.client.send_goal_async(goal)) for _ in range(2))
     is_over = threading.Event()
 
@@ -153,9 +153,9 @@ def test_goal_of_a_silent_client_ends_and_that_of_one_that_speaks_goes_on(shared
         start = time.monotonic()
         # It waits for its turn, and is asked to be heard all the same.
         assert outcome(graph, silent) == (STATUS.STATUS_ABORTED, ErrorCode.CLIENT_LOST)
-        assert time.monotonic() - start >= 0.5
+        assert time.monotonic() - start >= 1.2
         assert outcome(graph, speaking) == (STATUS.STATUS_SUCCEEDED, ErrorCode.NONE)
-        assert time.monotonic() - start > 1.6
+        assert time.monotonic() - start > 2.0
     finally:
         is_over.set()
         speaker.join()
