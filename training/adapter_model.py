@@ -26,7 +26,8 @@ def prepare_transformer(transformer: CogVideoXTransformer3DModel, config: Finetu
     """Freeze it, widen the patch projection, add LoRA and the recording processors, in place.
 
     Args:
-        transformer: Of the base model; the meta device will do.
+        transformer: Of the base model, perhaps with an adapter to go on with; the meta device will
+            do.
         config: Of the run.
 
     Raises:
@@ -36,17 +37,19 @@ def prepare_transformer(transformer: CogVideoXTransformer3DModel, config: Finetu
     config.supervision.check(num_blocks)
     transformer.requires_grad_(False)
     widen_patch_embed(transformer, config.prompt.num_slots)
-    transformer.add_adapter(
-        LoraConfig(
-            r=config.lora_rank,
-            lora_alpha=config.lora_alpha,
-            target_modules=list(LORA_TARGETS),
-            init_lora_weights=True,
-        ),
-        adapter_name=ADAPTER_NAME,
-    )
-    transformer.patch_embed.proj.requires_grad_(True)
-    for parameter in transformer.parameters():
+    if ADAPTER_NAME not in getattr(transformer, "peft_config", {}):
+        transformer.add_adapter(
+            LoraConfig(
+                r=config.lora_rank,
+                lora_alpha=config.lora_alpha,
+                target_modules=list(LORA_TARGETS),
+                init_lora_weights=True,
+            ),
+            adapter_name=ADAPTER_NAME,
+        )
+    for name, parameter in transformer.named_parameters():
+        if "lora_" in name or name.startswith("patch_embed.proj."):
+            parameter.requires_grad_(True)
         if parameter.requires_grad:
             # Small updates would be rounded away in half precision.
             parameter.data = parameter.data.float()

@@ -35,6 +35,7 @@ examples:
   python -m training.finetune mini --base tavid_core/assets/mini --clips runs/data/train \\
       --out runs/adapter --set steps=700 --set attention_weight=0.1
   python -m training.finetune mini ... --validation-clips runs/data/held_out --validate-every 100
+  python -m training.finetune mini ... --start-from tavid_core/assets/mini_adapter --set steps=100
   python -m training.finetune mini ... --set 'slot_words=[TGT]' --set added_tokens=true \\
       --set train_tokens=true
   accelerate launch --multi_gpu --num_processes 4 -m training.finetune cogvideox_5b_paper ...
@@ -104,6 +105,7 @@ def _read_job(options: argparse.Namespace) -> FinetuneJob:
         clips=options.clips,
         out=options.out,
         cache_file=options.cache,
+        start_from=options.start_from,
         limit=options.limit,
         skip_bad=options.skip_bad,
         device=pick_device(options.device),
@@ -155,6 +157,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--base", type=Path, metavar="DIR", help="diffusers folder of the base model")
     add("--clips", type=Path, metavar="DIR", help="clip folder, see docs/formats.md")
     add("--out", type=Path, metavar="DIR", help="adapter folder to write")
+    add("--start-from", type=Path, metavar="DIR", help="adapter to go on with [none]")
     add("--dry-run", action="store_true", help="say what it would train, need and cost; no weights")
     add("--skip-bad", action="store_true", help="go on without unusable clips")
     add("--limit", type=int, metavar="N", help="use only the first clips")

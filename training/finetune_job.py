@@ -24,6 +24,7 @@ class FinetuneJob:
         clips: Clip folder with masks.
         out: Adapter folder to write; checkpoints and logs go beside it, into `<out>_run`.
         cache_file: Where latents are cached; None = beside the adapter.
+        start_from: Adapter folder to go on with, or None to begin at zero.
         limit: Use only the first clips.
         skip_bad: Go on without clips that cannot be used.
         device: Where to train, unless several processes were launched.
@@ -42,6 +43,7 @@ class FinetuneJob:
     clips: Path
     out: Path
     cache_file: Path | None = None
+    start_from: Path | None = None
     limit: int | None = None
     skip_bad: bool = False
     device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))

@@ -25,6 +25,7 @@ from training.finetune_config import FinetuneConfig
 from training.finetune_job import FinetuneJob, FinetuneResult
 from training.finetune_loss import FinetuneLoss
 from training.run_folder import claim_run_folder, flatten
+from training.start_adapter import load_start
 from training.texts import FrozenTexts, TrainedTokens, load_or_build_texts
 from training.trainer import LoopResult, StepReport, TrainingLoop, apply_weights
 from training.validation import Validation, read_last_rates
@@ -90,6 +91,9 @@ class FinetuneRun:
         )
         for module in (self.pipeline.text_encoder, self.pipeline.vae):
             module.requires_grad_(False).eval()
+        self.start: AdapterManifest | None = None
+        if job.start_from is not None:
+            self.start = load_start(self.pipeline, job.start_from, config)
         self.tokens = self._add_tokens()
 
     def train(self) -> FinetuneResult:
@@ -160,6 +164,8 @@ class FinetuneRun:
             del identity["loop.num_steps"]
         identity["base_sha256"] = base_sha256
         identity["clips_sha256"] = manifest.dataset_sha256
+        if job.start_from is not None:
+            identity["start_sha256"] = hash_folder(job.start_from)
         identity["num_clips"] = num_clips
         if engine.is_main:
             claim_run_folder(job.run_folder, identity, job.resume)
@@ -261,6 +267,7 @@ class FinetuneRun:
         if self.tokens is not None:
             self.tokens.write_back()
         if self.engine.is_main:
-            done = dataclasses.replace(manifest, training_step=result.num_steps)
+            before = self.start.training_step if self.start is not None else 0
+            done = dataclasses.replace(manifest, training_step=before + result.num_steps)
             write_adapter(Path(self.job.out), self.pipeline, done)
         self.engine.wait()

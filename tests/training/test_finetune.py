@@ -172,3 +172,28 @@ def test_unknown_settings_are_refused():
 
 def test_sizes_of_the_tiny_world_are_the_pipelines():
     assert make_pipeline().size_hw == (HEIGHT, WIDTH)
+
+
+def test_it_goes_on_with_an_adapter(run, capsys):
+    assert run("image_dropout=0") == 0
+    first = run.folder / "adapter"
+    flags = ["--out", run.folder / "second", "--start-from", first]
+    # Steps too small to be seen after rounding to half precision: what comes out is what went in.
+    assert run("learning_rate=1e-9", "steps=1", "ema_decay=0", flags=flags) == 0
+    for name in ("pytorch_lora_weights.safetensors", "patch_embed.safetensors"):
+        before, after = load_file(first / name), load_file(run.folder / "second" / name)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[key], after[key]) for key in before)
+    assert (
+        json.loads((run.folder / "second" / "tavid_adapter.json").read_text())["training_step"] == 5
+    )
+    flags[1] = run.folder / "third"
+    assert run("learning_rate=1e-2", "steps=3", flags=flags) == 0
+    lora = load_file(first / "pytorch_lora_weights.safetensors")
+    third = load_file(run.folder / "third" / "pytorch_lora_weights.safetensors")
+    assert all(not torch.equal(lora[key], third[key]) for key in lora)
+    capsys.readouterr()
+    flags[1] = run.folder / "fourth"
+    assert run("lora_rank=8", flags=flags) == 2
+    assert "of this run's shape, got" in (told := capsys.readouterr().err)
+    assert "lora_rank 4 there, 8 here" in told
