@@ -29,7 +29,7 @@ class NodeProcess:
     def __init__(
         self,
         module: str,
-        parameters: Mapping[str, bool | int | float | str],
+        parameters: Mapping[str, bool | int | float | str | list[str]],
         folder: Path,
         *,
         namespace: str = "",

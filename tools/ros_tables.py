@@ -15,6 +15,7 @@ from typing import Any
 
 from tavid_core.errors import ErrorCode
 from tavid_ros.parameters import CameraParameters, PlannerParameters, SegmenterParameters
+from tavid_ros.recorder_parameters import RecorderParameters
 
 __all__ = ["insert_tables", "make_tables"]
 
@@ -25,6 +26,7 @@ NODES = {
     "planner_node": PlannerParameters,
     "segmenter_node": SegmenterParameters,
     "camera_node": CameraParameters,
+    "recorder_node": RecorderParameters,
 }
 ADVICE = {
     ErrorCode.NONE: "Use the plan, with its confidences.",
@@ -95,6 +97,8 @@ def _parameter_table(parameters_type: type) -> str:
 def _show(value: object) -> str:
     if value == "":
         return "empty"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{word}`" for word in value)
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

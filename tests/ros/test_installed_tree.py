@@ -64,7 +64,7 @@ def test_data_files_are_installed(install_space):
 
 @pytest.mark.slow
 def test_entry_points_are_executable(install_space):
-    for name in ("planner_node", "segmenter_node", "camera_node", "client"):
+    for name in ("planner_node", "segmenter_node", "camera_node", "recorder_node", "client"):
         path = install_space / "lib" / "tavid" / name
         assert os.access(path, os.X_OK), path
         assert (ROOT / "tavid_ros" / f"{name}.py").is_file()

@@ -12,6 +12,7 @@ from rclpy.parameter import parameter_dict_from_yaml_file
 
 from tavid_core.errors import ConfigError
 from tavid_ros.parameters import CameraParameters, PlannerParameters, SegmenterParameters
+from tavid_ros.recorder_parameters import RecorderParameters
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -32,10 +33,14 @@ def read_yaml(name: str) -> dict[str, object]:
         ("planner.yaml", PlannerParameters),
         ("segmenter.yaml", SegmenterParameters),
         ("camera.yaml", CameraParameters),
+        ("recorder.yaml", RecorderParameters),
     ],
 )
 def test_files_hold_the_defaults(name, kind):
-    values = read_yaml(name)
+    values = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in read_yaml(name).items()
+    }
     assert values == dataclasses.asdict(kind())
     for field in dataclasses.fields(kind):
         assert type(values[field.name]) is type(field.default), field.name
@@ -50,7 +55,9 @@ def test_presets_are_possible_and_can_be_chosen(name):
     assert f'"{name.removeprefix("planner_").removesuffix(".yaml")}"' in launch
 
 
-@pytest.mark.parametrize("kind", [PlannerParameters, SegmenterParameters, CameraParameters])
+@pytest.mark.parametrize(
+    "kind", [PlannerParameters, SegmenterParameters, CameraParameters, RecorderParameters]
+)
 def test_ranges_hold_the_defaults(kind):
     for field in dataclasses.fields(kind):
         low, high = field.metadata["low"], field.metadata["high"]
@@ -71,6 +78,15 @@ def test_ranges_hold_the_defaults(kind):
 def test_impossible_values_are_refused(values, match):
     with pytest.raises(ConfigError, match=match):
         PlannerParameters(**values)
+
+
+@pytest.mark.parametrize(
+    ("topics", "match"),
+    [((), "topics must be 1 to 64 names, got 0"), (("a b",), "names of topics, got 'a b'")],
+)
+def test_a_recorder_wants_names_of_topics(topics, match):
+    with pytest.raises(ConfigError, match=match):
+        RecorderParameters(topics=topics)
 
 
 def list_calls(path: Path, name: str) -> list[ast.Call]:
