@@ -63,28 +63,19 @@ class EpisodeScene(BagScene):
         return self.actor_masks[index]
 
 
-class _MaskRenderer(SceneRenderer):
-    """Draws masks of every frame, not of the first only."""
-
-    def film(self, scene: Scene) -> EpisodeScene:
-        clip = self.render(scene, NUM_IMAGES)
-        targets, actors = [], []
-        for t in range(NUM_IMAGES):
-            self._pose(scene, clip.motion, t)
-            owner = self._draw_owners()
-            targets.append(np.char.startswith(owner, f"object_{scene.target_index}_"))
-            room = np.isin(owner, ["wall", "floor", "table", ""])
-            actors.append(~room & ~np.char.startswith(owner, "object_"))
-        return EpisodeScene(
-            size_hw=(self.height, self.width),
-            num_images=NUM_IMAGES,
-            rate_hz=RATE_HZ,
-            prompt=scene.caption,
-            frames=clip.frames,
-            target_masks=np.stack(targets),
-            actor_masks=np.stack(actors),
-            focal_px=clip.intrinsics.fx,
-        )
+def _film(renderer: SceneRenderer, scene: Scene) -> EpisodeScene:
+    clip = renderer.render(scene, NUM_IMAGES)
+    targets, actors = renderer.render_masks(scene, NUM_IMAGES)
+    return EpisodeScene(
+        size_hw=(renderer.height, renderer.width),
+        num_images=NUM_IMAGES,
+        rate_hz=RATE_HZ,
+        prompt=scene.caption,
+        frames=clip.frames,
+        target_masks=targets,
+        actor_masks=actors,
+        focal_px=clip.intrinsics.fx,
+    )
 
 
 def write_sim_bag(path: Path, num_episodes: int, size_hw: tuple[int, int] = (64, 96)) -> int:
@@ -105,11 +96,11 @@ def _film_episodes(num_episodes: int, size_hw: tuple[int, int]) -> Iterator[Entr
     height, width = size_hw
     marker = STORE.types["std_msgs/msg/Bool"]
     length_sec = NUM_IMAGES / RATE_HZ
-    with _MaskRenderer(width, height) as renderer:
+    with SceneRenderer(width, height) as renderer:
         for number in tqdm(range(num_episodes), "episodes", leave=False):
             offset_ns = round(number * (length_sec + PAUSE_SEC) * 1e9)
             yield Entry("/episode", START_NS + offset_ns, marker(data=True))
-            for entry in make_messages(renderer.film(sample_scene(number))):
+            for entry in make_messages(_film(renderer, sample_scene(number))):
                 yield shift_entry(entry, offset_ns)
             end_ns = START_NS + offset_ns + round(length_sec * 1e9)
             yield Entry("/episode", end_ns, marker(data=False))

@@ -1,6 +1,7 @@
 """A camera made of files: `python -m tavid_ros.camera_node --ros-args -p source:=image ...`.
 
 Publishes image, camera_info, and, where known, depth, target_mask and prompt, all with one stamp.
+Of episodes also actor_mask, contact and, around each, the marker `episode`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
-from std_msgs.msg import Header, String
+from std_msgs.msg import Bool, Header, String
 
 from tavid_core.errors import InputError, TavidError
 from tavid_ros import conversions
@@ -31,6 +32,8 @@ __all__ = ["CameraNode", "main"]
 
 # Reliable, which connects to every kind of subscription; depth 1, so that a slow one costs nothing.
 _QOS = QoSProfile(depth=1)
+# A recorder shall get all of an episode.
+_EPISODE_QOS = QoSProfile(depth=10)
 
 
 class CameraNode(Node):
@@ -59,6 +62,10 @@ class CameraNode(Node):
         self.is_finished = threading.Event()
         # An executor that was stopped may still be inside the timer's callback.
         self._reading = threading.Lock()
+        is_episodes = self._settings.source == "episodes"
+        self._qos = _EPISODE_QOS if is_episodes else _QOS
+        self._is_waiting = self._settings.wait_for_listeners
+        self._own: list[Publisher] = []
         self._image = self._make(Image, "image")
         self._compressed = None
         if self._settings.publish_compressed:
@@ -69,6 +76,11 @@ class CameraNode(Node):
         if self._settings.publish_mask:
             self._mask = self._make(Image, "target_mask")
         self._prompt = self._make(String, "prompt")
+        self._actor_mask = self._contact = self._episode = None
+        if is_episodes:
+            self._actor_mask = self._make(Image, "actor_mask")
+            self._contact = self._make(Bool, "contact")
+            self._episode = self._make(Bool, "episode")
         self._calibration: CameraInfo | None = None
         if self._settings.camera_info_path:
             self._calibration = read_camera_info(self._settings.camera_info_path)
@@ -84,7 +96,9 @@ class CameraNode(Node):
         super().destroy_node()
 
     def _make(self, message_type: type, topic: str) -> Publisher:
-        return self.create_publisher(message_type, topic, _QOS)
+        publisher = self.create_publisher(message_type, topic, self._qos)
+        self._own.append(publisher)
+        return publisher
 
     def _read_next(self) -> Picture:
         """Read the next picture, or the first again, or keep the only one there is."""
@@ -115,8 +129,14 @@ class CameraNode(Node):
 
     def _publish_next(self) -> None:
         with self._reading:
-            if not self.is_finished.is_set():
+            if not self.is_finished.is_set() and not self._check_waiting():
                 self._publish_and_read()
+
+    def _check_waiting(self) -> bool:
+        """Tell whether somebody is missing who was to listen."""
+        if self._is_waiting:
+            self._is_waiting = not all(each.get_subscription_count() for each in self._own)
+        return self._is_waiting
 
     def _publish_and_read(self) -> None:
         picture = self._picture
@@ -129,6 +149,8 @@ class CameraNode(Node):
             self.is_finished.set()
 
     def _publish(self, picture: Picture, header: Header) -> None:
+        if self._episode is not None and picture.is_first:
+            self._episode.publish(Bool(data=True))
         # Goes first: who has the image shall already know the rest.
         self._camera_info.publish(self._make_camera_info(picture, header))
         if self._mask is not None and picture.mask is not None:
@@ -137,9 +159,15 @@ class CameraNode(Node):
             self._depth.publish(conversions.message_from_depth(picture.depth_m, header))
         if picture.prompt:
             self._prompt.publish(String(data=picture.prompt))
+        if self._actor_mask is not None and picture.actor_mask is not None:
+            self._actor_mask.publish(conversions.message_from_mask(picture.actor_mask, header))
+        if self._contact is not None and picture.is_contact is not None:
+            self._contact.publish(Bool(data=picture.is_contact))
         if self._compressed is not None:
             self._compressed.publish(conversions.compressed_from_image(picture.image, header))
         self._image.publish(conversions.message_from_image(picture.image, header))
+        if self._episode is not None and picture.is_last:
+            self._episode.publish(Bool(data=False))
 
     def _make_camera_info(self, picture: Picture, header: Header) -> CameraInfo:
         if self._calibration is not None:

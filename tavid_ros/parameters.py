@@ -219,13 +219,14 @@ class CameraParameters:
 
     source: str = parameter_field(
         "scene",
-        "scene = a shipped or own scene folder, image, folder, video or world (MuJoCo).",
-        choices=("scene", "image", "folder", "video", "world"),
+        "scene = a shipped or own scene folder, image, folder, video, world (MuJoCo) or episodes "
+        "(videos with masks).",
+        choices=("scene", "image", "folder", "video", "world", "episodes"),
         is_fixed=True,
     )
     path: str = parameter_field(
         "",
-        "Scene name or folder, image file, image folder or video file; of world, the first seed.",
+        "Scene name or folder, image file, folder or video file; of world, the first seed.",
         is_fixed=True,
     )
     mask_path: str = parameter_field(
@@ -262,6 +263,10 @@ class CameraParameters:
         True,
         "Publish target_mask where one is known; false leaves it to a segmenter.",
         is_fixed=True,
+    )
+
+    wait_for_listeners: bool = parameter_field(
+        False, "Begin when somebody listens to every topic, as for a recording.", is_fixed=True
     )
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Where the pictures of camera_node come from: a scene, an image, a folder of images, a video."""
+"""Where the pictures of camera_node come from: a scene, an image, a folder, a video, episodes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from tavid_core.errors import InputError, MissingExtraError
 from tavid_core.files import read_camera, read_depth, read_image, read_mask
 from tavid_core.json_fields import read_json_object
 from tavid_core.types import MAX_IMAGE_SIDE_PX, CameraIntrinsics
+from tavid_ros.episodes import list_episodes
 from tavid_ros.parameters import CameraParameters
 
 __all__ = ["DEFAULT_SCENE", "Picture", "Pictures", "find_scene", "list_scenes", "open_source"]
@@ -44,6 +45,10 @@ class Picture:
         depth_m: float32 (H, W), metres, NaN = unknown, or None.
         intrinsics: Of the image, or None.
         prompt: What should happen, or "".
+        actor_mask: Who interacts, bool (H, W), or None.
+        is_contact: Whether the actor touches the target, or None.
+        is_first: Whether an episode begins here.
+        is_last: Whether an episode ends here.
     """
 
     image: NDArray[np.uint8]
@@ -51,6 +56,10 @@ class Picture:
     depth_m: NDArray[np.float32] | None = None
     intrinsics: CameraIntrinsics | None = None
     prompt: str = ""
+    actor_mask: NDArray[np.bool_] | None = None
+    is_contact: bool | None = None
+    is_first: bool = False
+    is_last: bool = False
 
 
 Pictures = Generator[Picture, None, None]
@@ -169,6 +178,24 @@ def _read_video(parameters: CameraParameters) -> Pictures:
         raise InputError(f"path must be a video file, got {error}: {path}. Check it.") from error
 
 
+def _read_episodes(parameters: CameraParameters) -> Pictures:
+    for episode in list_episodes(Path(parameters.path).expanduser()):
+        intrinsics = episode.read_camera()
+        is_first = True
+        for frame in episode.frames():
+            yield Picture(
+                image=frame.image,
+                mask=frame.target_mask,
+                intrinsics=intrinsics,
+                prompt=parameters.prompt or episode.text,
+                actor_mask=frame.actor_mask,
+                is_contact=frame.is_contact,
+                is_first=is_first,
+                is_last=frame.is_last,
+            )
+            is_first = False
+
+
 class _Drawing:
     """A process that draws one scene of the mini world."""
 
@@ -250,6 +277,7 @@ _SOURCES: dict[str, Callable[[CameraParameters], Pictures]] = {
     "image": _read_single,
     "folder": _read_folder,
     "video": _read_video,
+    "episodes": _read_episodes,
     "world": _read_world,
 }
 

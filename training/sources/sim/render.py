@@ -182,6 +182,32 @@ class SceneRenderer:
             object_pixels=_project(motion.objects_world_m, camera_from_world, intrinsics),
         )
 
+    def render_masks(
+        self, scene: Scene, num_frames: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Draw the masks of every frame, as somebody would who marks a whole video.
+
+        Args:
+            scene: What `render` drew.
+            num_frames: How many.
+
+        Returns:
+            Target and actor, bool (T, H, W) each.
+        """
+        motion = self._plan_motion(scene, num_frames)
+        self._paint(scene)
+        self._place_camera(scene)
+        targets = np.empty((num_frames, self.height, self.width), bool)
+        actors = np.empty_like(targets)
+        for t in range(num_frames):
+            self._pose(scene, motion, t)
+            owner = self._draw_owners()
+            targets[t] = np.char.startswith(owner, f"object_{scene.target_index}_")
+            room = np.isin(owner, ["wall", "floor", "table", ""])
+            things = np.char.startswith(owner, "object_") | np.char.startswith(owner, "clutter_")
+            actors[t] = ~room & ~things
+        return targets, actors
+
     def _update(self) -> None:
         mujoco = self._mujoco
         mujoco.mj_forward(self._model, self._data)
