@@ -79,9 +79,9 @@ def _distance_px(mask: Mask, points: NDArray[np.float64]) -> float:
 
 
 def _masks_touch(target: Mask, actor: Mask, near_px: int) -> bool:
-    rows, columns = np.nonzero(target)
-    top, bottom = max(0, rows.min() - near_px), rows.max() + near_px + 1
-    left, right = max(0, columns.min() - near_px), columns.max() + near_px + 1
+    rows, columns = np.flatnonzero(target.any(axis=1)), np.flatnonzero(target.any(axis=0))
+    top, bottom = max(0, rows[0] - near_px), rows[-1] + near_px + 1
+    left, right = max(0, columns[0] - near_px), columns[-1] + near_px + 1
     # Only around the target: masks may be large, and most of them is elsewhere.
     around = np.s_[top:bottom, left:right]
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * near_px + 1, 2 * near_px + 1))

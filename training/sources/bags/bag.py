@@ -70,18 +70,37 @@ def parse_metadata(text: str) -> BagMetadata:
     return BagMetadata(
         # Names only: a path could lead out of the bag.
         file_names=tuple(
-            PurePath(name).name
+            _printable(PurePath(name).name)
             for name in information["relative_file_paths"]
             if isinstance(name, str) and PurePath(name).name
         ),
-        is_message_compressed=str(information.get("compression_mode", "")).lower() == "message",
+        is_message_compressed=_is_word(information.get("compression_mode"), "message"),
         counts=_parse_counts(information.get("topics_with_message_count")),
-        custom={str(k): str(v) for k, v in custom.items()} if _is_map(custom) else {},
+        custom=_parse_custom(custom) if _is_map(custom) else {},
     )
 
 
 def _is_map(value: object) -> bool:
     return isinstance(value, Mapping)
+
+
+def _is_word(value: object, word: str) -> bool:
+    return isinstance(value, str) and value.lower() == word
+
+
+def _printable(text: str) -> str:
+    """Replace what a report cannot hold, such as halves of surrogate pairs."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _parse_custom(custom: Mapping[object, object]) -> dict[str, str]:
+    # Plain values only: with aliases a list of lists can be longer as text than any memory.
+    return {
+        key: str(value)
+        for key, value in custom.items()
+        if isinstance(key, str)
+        and (isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**63))
+    }
 
 
 def _parse_counts(entries: object) -> dict[str, int]:
@@ -91,6 +110,7 @@ def _parse_counts(entries: object) -> dict[str, int]:
         name = topic.get("name") if _is_map(topic) else None
         count = entry.get("message_count") if _is_map(entry) else None
         if isinstance(name, str) and type(count) is int and 0 <= count < 2**63:
+            name = _printable(name)
             counts[name] = counts.get(name, 0) + count
     return counts
 
@@ -175,6 +195,7 @@ class Bag:
         if name.endswith(".db3"):
             database = SqliteFile(file, name, self._limits, self.report, is_wanted)
             self.definitions = database.definitions
+            self._take_metadata(database.read_metadata())
             yield from self._inflate_messages(database.messages())
             return
         with file.open("rb") as stream:

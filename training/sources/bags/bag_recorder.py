@@ -21,7 +21,7 @@ from training.sources.bags.spool import RawLayout
 from training.sources.bags.stored_message import StoredMessage
 from training.sources.bags.stretch import Companion, ImageFile
 from training.sources.bags.topic_map import CameraTopics
-from training.sources.bags.typed_message import decode_message, find_unlike_types
+from training.sources.bags.typed_message import compare_definition, decode_message
 
 __all__ = ["BagRecorder"]
 
@@ -62,7 +62,8 @@ class BagRecorder:
             for camera in topic_map.cameras
         }
         self._roles = _list_roles(topic_map.cameras)
-        self._unlike_types: dict[str, str] | None = None
+        self._has_prompt_of_metadata = False
+        self._has_contact = False
         self._num_zero_stamps = 0
 
     def recordings(self) -> Iterator[Path]:
@@ -98,6 +99,11 @@ class BagRecorder:
         topic_map = self._settings.topic_map
         for topic in sorted(topic_map.topics - found):
             self._bag.report.note("topics of the map that the bag lacks", topic, is_loss=False)
+        rule = topic_map.contact
+        if rule is not None and rule.topic in found and not self._has_contact:
+            self._bag.report.note(
+                "contact of the map that no message tells", rule.joint or rule.topic, is_loss=False
+            )
         if not any(camera.image in found for camera in topic_map.cameras.values()):
             shown = ", ".join(sorted(found)[:20]) or "none"
             raise InputError(
@@ -106,8 +112,9 @@ class BagRecorder:
             )
 
     def _take(self, message: StoredMessage) -> Iterator[Path]:
-        if self._unlike_types is None:
-            self._unlike_types = find_unlike_types(self._bag.definitions)
+        if not self._has_prompt_of_metadata:
+            # Only now has the file been opened.
+            self._has_prompt_of_metadata = True
             custom = self._bag.metadata.custom.get("prompt", "")
             self._situation.prompt = self._situation.prompt or clean_prompt(custom[:2048])
         topic_map = self._settings.topic_map
@@ -126,10 +133,12 @@ class BagRecorder:
                 f"{role} must be of type {' or '.join(_TYPES[role])}, got "
                 f"{message.type_name[:64]!r}. Name another topic in the map."
             )
-        if message.type_name in self._unlike_types:
+        # A file that was cut off tells its definitions as it goes, so each message is asked.
+        definition = self._bag.definitions.get(message.type_name, ("", ""))
+        if reason := compare_definition(message.type_name, *definition):
             raise InputError(
-                f"{role} must be of a type that ROS defines, got {message.type_name}: "
-                f"{self._unlike_types[message.type_name]}. Record it anew."
+                f"{role} must be of a type that ROS defines, got {message.type_name}: {reason}. "
+                "Record it anew."
             )
         return decode_message(message.type_name, message.data)
 
@@ -175,11 +184,18 @@ class BagRecorder:
                     "Add them to the map."
                 )
             is_contact = bool(decoded.data)
+        elif message.type_name == _BOOL:
+            raise InputError(
+                f"contact must be a JointState where the map names a joint, got {_BOOL}. "
+                "Take joint and closed_below out of the map."
+            )
         else:
-            names = list(getattr(decoded, "name", ()))
+            names = list(decoded.name)
+            # A robot's arm and gripper may share a topic, each with its own messages.
             if rule.joint not in names or len(decoded.position) != len(names):
                 return
             is_contact = bool(decoded.position[names.index(rule.joint)] < rule.closed_below)
+        self._has_contact = True
         stamp_ns = None if rule.joint is None else self._find_stamp(message, decoded)
         for camera in self._cameras.values():
             camera.put_contact(stamp_ns, is_contact)

@@ -23,6 +23,7 @@ __all__ = ["CameraRecorder", "Situation"]
 _NS_PER_SECOND = 1_000_000_000
 # Stamps that go back by more are those of a clock that was set, or of a simulation begun anew.
 _CLOCK_STEP_NS = _NS_PER_SECOND
+# Masks and depth that came just before the first image of a recording.
 _MAX_EARLY_COMPANIONS = 16
 
 
@@ -134,8 +135,11 @@ class CameraRecorder:
         self._camera = self._stretch.camera = self._read_camera(image)
         if self._contact is not None:
             self._stretch.contact.append(self._contact)
-        while self._early:
-            self._stretch.add(self._early.popleft())
+        earliest_ns = image.stamp_ns - round(topic_map.pair_max_offset_sec * _NS_PER_SECOND)
+        for companion in self._early:
+            # Others were of the recording before this one, maybe on another clock.
+            if earliest_ns <= companion.stamp_ns <= image.stamp_ns + _CLOCK_STEP_NS:
+                self._stretch.add(companion)
 
     def put_companion(self, companion: Companion) -> None:
         """Take a mask or a depth image.
@@ -143,9 +147,8 @@ class CameraRecorder:
         Args:
             companion: Whole; its image may have come or not.
         """
-        if self._stretch is None:
-            self._early.append(companion)
-        else:
+        self._early.append(companion)
+        if self._stretch is not None:
             self._stretch.add(companion)
 
     def put_camera_info(self, camera_info: object) -> None:

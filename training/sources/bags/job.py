@@ -21,6 +21,7 @@ from training.sources.bags.spool import (
     SpoolIndex,
 )
 from training.sources.recording import Recording, SourceNote
+from training.sources.still_target import hold_masks
 
 __all__ = ["BagJob"]
 
@@ -68,14 +69,16 @@ class BagJob:
         index = SpoolIndex.load(index_path)
         masks = index_path.with_suffix(".masks")
         contact = None if index.contact is None else np.array(index.contact, bool)
+        read_frames = SpooledFrames(index_path.with_suffix(".images"), index)
+        target_masks = SpooledMasks(masks, index.target_masks)
         return Recording(
             name=index.name,
             fps=index.fps,
             num_frames=len(index.frames),
             size_hw=index.model_size_hw,
-            read_frames=SpooledFrames(index_path.with_suffix(".images"), index),
+            read_frames=read_frames,
             caption=index.caption,
-            target_masks=SpooledMasks(masks, index.target_masks),
+            target_masks=hold_masks(read_frames, len(index.frames), target_masks),
             actor_masks=SpooledMasks(masks, index.actor_masks),
             contact=contact,
             camera=index.make_view().intrinsics,

@@ -139,9 +139,8 @@ class McapFile:
                 self._stream, validate_crcs=True, record_size_limit=self._limits.max_record_bytes
             )
             summary = reader.get_summary()
-        except (McapError, *_DAMAGE) as error:
-            detail = f"{self._name}: {type(error).__name__}"
-            self._report.note("a file without a sound index at its end", detail, is_loss=True)
+        except (McapError, *_DAMAGE):
+            self._report.note("a file without a sound index at its end", self._name, is_loss=True)
             return index
         if summary is None:
             return index
@@ -180,9 +179,8 @@ class McapFile:
             return end
         try:
             yield from self._read_body(opcode, self._stream.read(length), position)
-        except _DAMAGE as error:
-            detail = f"{self._tell(position)}: {type(error).__name__}: {error}"
-            self._report.note("a damaged record", detail[:200], is_loss=True)
+        except _DAMAGE:
+            self._report.note("a damaged record", self._tell(position), is_loss=True)
         return end
 
     def _tell(self, position: int) -> str:

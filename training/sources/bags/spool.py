@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from tavid_core.distortion import LensDistortion
 from tavid_core.errors import InputError
-from tavid_core.image_fields import read_color
-from tavid_core.picture_codecs import decode_picture
+from tavid_core.image_fields import check_color_fields, read_color
+from tavid_core.picture_codecs import check_picture, decode_picture
 from tavid_core.types import CameraIntrinsics
 from training.sources.bags.camera_view import CameraView
 from training.sources.bags.mask_bits import decode_mask
@@ -29,6 +29,7 @@ __all__ = [
     "SpoolIndex",
     "SpooledFrames",
     "SpooledMasks",
+    "check_image",
     "decode_image",
 ]
 
@@ -123,6 +124,22 @@ class SpoolIndex:
             The view of the recording's camera.
         """
         return CameraView(self.image_size_hw, self.model_size_hw, self.intrinsics, self.distortion)
+
+
+def check_image(data: bytes, layout: RawLayout | None) -> None:
+    """Find out whether `decode_image` would decode an image.
+
+    Args:
+        data: A JPEG or PNG, or the bytes of an uncompressed image.
+        layout: Of uncompressed bytes; None for JPEG and PNG.
+
+    Raises:
+        InputError: If it is damaged.
+    """
+    if layout is None:
+        check_picture("image", data)
+    else:
+        check_color_fields(RawFields(**dataclasses.asdict(layout), data=data))
 
 
 def decode_image(data: bytes, layout: RawLayout | None) -> NDArray[np.uint8]:

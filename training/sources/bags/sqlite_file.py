@@ -6,6 +6,7 @@ opened all the same and read up to the first page that is missing.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from training.sources.bags.stored_message import StoredMessage
 __all__ = ["SqliteFile"]
 
 _SIGNATURE = b"SQLite format 3\0"
+_MAX_METADATA_CHARACTERS = 4 * 1024 * 1024
 
 
 class SqliteFile:
@@ -48,6 +50,20 @@ class SqliteFile:
         self._is_wanted = is_wanted
         self.definitions: dict[str, tuple[str, str]] = {}
 
+    def read_metadata(self) -> dict[str, dict[str, str]]:
+        """Read what the recorder wrote into the file itself, since Iron.
+
+        Returns:
+            Under "rosbag2" the text of a metadata.yaml; empty for older or damaged files.
+        """
+        query = "SELECT metadata FROM metadata WHERE length(metadata) <= ? ORDER BY id DESC LIMIT 1"
+        try:
+            with contextlib.closing(self._open()) as connection:
+                row = connection.execute(query, (_MAX_METADATA_CHARACTERS,)).fetchone()
+        except (sqlite3.Error, InputError):
+            return {}
+        return {"rosbag2": {"serialized_metadata": str(row[0])}} if row else {}
+
     def messages(self) -> Iterator[StoredMessage]:
         """Read the file once.
 
@@ -57,6 +73,10 @@ class SqliteFile:
         Raises:
             InputError: If it is no SQLite file, or none of a bag.
         """
+        with contextlib.closing(self._open()) as connection:
+            yield from self._read(connection)
+
+    def _open(self) -> sqlite3.Connection:
         with self._path.open("rb") as file:
             if file.read(len(_SIGNATURE)) != _SIGNATURE:
                 raise InputError(
@@ -65,14 +85,11 @@ class SqliteFile:
                 )
         name = urllib.parse.quote(str(self._path.absolute()))
         connection = sqlite3.connect(f"file:{name}?mode=ro&immutable=1", uri=True)
-        try:
-            # A table may hold text that is no UTF-8 after a bit flipped.
-            connection.text_factory = lambda data: data.decode("utf-8", "replace")
-            # Without this SQLite refuses a file with fewer pages than its header says.
-            connection.execute("PRAGMA writable_schema=ON")
-            yield from self._read(connection)
-        finally:
-            connection.close()
+        # A table may hold text that is no UTF-8 after a bit flipped.
+        connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        # Without this SQLite refuses a file with fewer pages than its header says.
+        connection.execute("PRAGMA writable_schema=ON")
+        return connection
 
     def _read(self, connection: sqlite3.Connection) -> Iterator[StoredMessage]:
         try:

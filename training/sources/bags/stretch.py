@@ -12,7 +12,7 @@ from tavid_core.types import CameraIntrinsics
 from training.sources.bags.camera_view import CameraView
 from training.sources.bags.mask_bits import decode_mask, encode_mask
 from training.sources.bags.report import BagReport
-from training.sources.bags.spool import RawLayout, Span, SpoolIndex, decode_image
+from training.sources.bags.spool import RawLayout, Span, SpoolIndex, check_image
 
 __all__ = ["Camera", "Companion", "ImageFile", "Stretch"]
 
@@ -127,7 +127,7 @@ class Stretch:
         image = self._image
         if self._written is None or self._written[0] is not image:
             try:
-                decode_image(image.data, image.layout)
+                check_image(image.data, image.layout)
             except InputError as error:
                 self._report.spoil(image.topic, "cannot be decoded", str(error))
                 before = self._written

@@ -170,10 +170,14 @@ def parse_topic_map(text: str) -> TopicMap:
         InputError: If it is no YAML, a key is unknown, or a value is unusable.
     """
     try:
-        document = yaml.safe_load(text)
+        # A few aliases of aliases stand for more text than fits in memory.
+        has_alias = any(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, yaml.SafeLoader))
+        document = None if has_alias else yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"topic map must be YAML, got {reason}. Repair it.") from error
+    if has_alias:
+        raise InputError("topic map must have no aliases (*name), got one. Write the topics out.")
     fields = _check_keys("topic map", document, TopicMap)
     cameras = fields.get("cameras")
     if not isinstance(cameras, Mapping):

@@ -11,7 +11,7 @@ import struct
 
 from tavid_core.errors import InputError, MissingExtraError
 
-__all__ = ["KNOWN_TYPES", "decode_message", "find_unlike_types"]
+__all__ = ["KNOWN_TYPES", "compare_definition", "decode_message"]
 
 KNOWN_TYPES = (
     "sensor_msgs/msg/Image",
@@ -63,29 +63,22 @@ def decode_message(type_name: str, data: bytes) -> object:
         OverflowError, TypeError,
     ) as error:  # fmt: skip
         raise InputError(
-            f"message must be a {type_name}, got {len(data)} bytes that are none "
-            f"({type(error).__name__}). It is damaged."
+            f"message must be a {type_name}, got {len(data)} bytes that are none. It is damaged."
         ) from error
 
 
-def find_unlike_types(definitions: dict[str, tuple[str, str]]) -> dict[str, str]:
-    """Find known types that a bag defines in another way than ROS does.
+@functools.lru_cache(maxsize=64)
+def compare_definition(type_name: str, encoding: str, text: str) -> str:
+    """Tell how a bag defines a type in another way than ROS does.
 
     Args:
-        definitions: (encoding, text) by type name, as stored in the bag.
+        type_name: One of `KNOWN_TYPES`.
+        encoding: Of the definition, as stored in the bag.
+        text: The definition; empty where the recorder did not have it.
 
     Returns:
-        Why, by type name; empty for a sound bag.
+        What is wrong with it; "" if nothing is.
     """
-    return {
-        name: reason
-        for name, (encoding, text) in definitions.items()
-        if name in KNOWN_TYPES and (reason := _compare_definition(name, encoding, text))
-    }
-
-
-@functools.lru_cache(maxsize=64)
-def _compare_definition(type_name: str, encoding: str, text: str) -> str:
     from rosbags.typesys import TypesysError, get_types_from_idl, get_types_from_msg
 
     if not text.strip():
@@ -100,8 +93,8 @@ def _compare_definition(type_name: str, encoding: str, text: str) -> str:
             types = {}
             for part in filter(str.strip, parts):
                 types.update(get_types_from_idl(part))
-    except (TypesysError, ValueError, KeyError, RecursionError, AssertionError, TypeError) as error:
-        return f"its definition cannot be read ({type(error).__name__})"
+    except (TypesysError, ValueError, KeyError, RecursionError, AssertionError, TypeError):
+        return "its definition in the bag cannot be read"
     known = _open_store().fielddefs
     for name, (_, fields) in types.items():
         if name in known and list(fields) != list(known[name][1]):

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tavid_core.camera import scale_intrinsics
 from tavid_core.errors import InputError
@@ -28,7 +29,7 @@ from training.sources.mask_video import list_mask_frames
 from training.sources.picture_view import PictureView
 from training.sources.recording import Recording, SourceNote
 from training.sources.safe_names import safe_name
-from training.sources.still_target import carry_mask
+from training.sources.still_target import hold_masks
 from training.sources.stretch import MaskLoader, Stretch, list_stretches
 from training.sources.video.captions import VideoNote
 from training.sources.video_file import VideoFile
@@ -102,9 +103,11 @@ class VideoJob:
 
     def _find_target(
         self, stretch: Stretch, masks: tuple[list[float], list[MaskLoader]]
-    ) -> LazyMasks:
+    ) -> Mapping[int, NDArray[np.bool_]]:
         joined = self._join(stretch, masks)
-        return carry_mask(stretch, joined[0]) if list(joined) == [0] else joined
+        if list(joined) != [0]:
+            return joined
+        return hold_masks(stretch.read_frames, len(stretch), joined)
 
     def _join(self, stretch: Stretch, masks: tuple[list[float], list[MaskLoader]]) -> LazyMasks:
         return stretch.join_masks(*masks, tolerance_sec=0.5 / self.fps)
