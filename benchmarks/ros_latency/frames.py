@@ -18,7 +18,7 @@ from tavid.action import PlanInteraction
 
 from benchmarks.rig import WAIT_SEC, BenchmarkError, Moment, Rig, check_accepted
 from benchmarks.ros_latency.plan_loop import PlanLoop
-from benchmarks.ros_latency.recording_planner import RECEIVED, USED
+from benchmarks.ros_latency.recording_planner import RECEIVED, USED, read_records
 from tavid_ros.conversions import nanoseconds_from_time
 from tavid_ros.processes import NodeProcess
 from tavid_ros.sources import find_scene
@@ -118,14 +118,6 @@ class _Published:
             return sorted(self._stamps_ns)
 
 
-def _read_records(log_path: Path, name: str) -> list[int]:
-    return [
-        int(line.removeprefix(name))
-        for line in log_path.read_text(errors="replace").splitlines()
-        if line.startswith(f"{name} ")
-    ]
-
-
 def _start_plan(rig: Rig) -> float:
     """Send a goal that takes everything from the topics, and cancel it when its plan starts.
 
@@ -158,7 +150,7 @@ def _start_plan(rig: Rig) -> float:
 
 def _wait_for_frames(planner: NodeProcess) -> None:
     deadline_sec = time.monotonic() + _FIRST_FRAME_SEC
-    while not _read_records(planner.log_path, RECEIVED):
+    while not read_records(planner.log_path, RECEIVED):
         if time.monotonic() > deadline_sec:
             raise BenchmarkError(
                 f"pictures must reach the planner within {_FIRST_FRAME_SEC:g} s, got none. It "
@@ -201,7 +193,7 @@ def measure_frames(
         time.sleep(rng.uniform(0.0, 1.0 / RATE_HZ))
         starts_ns.append(_start_plan(rig))
         show()
-    used_ns = _read_records(planner.log_path, USED)
+    used_ns = read_records(planner.log_path, USED)
     if len(used_ns) != num_goals:
         raise BenchmarkError(
             f"each of {num_goals} goals must use one picture, got {len(used_ns)}. Did others ask?"
@@ -216,7 +208,7 @@ def measure_frames(
     sent_ns = published.stop()
     return count_frames(
         sent_ns,
-        _read_records(planner.log_path, RECEIVED),
+        read_records(planner.log_path, RECEIVED),
         [(start - used) / 1e6 for start, used in zip(starts_ns, used_ns, strict=True)],
     )
 

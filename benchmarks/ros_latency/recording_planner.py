@@ -1,31 +1,60 @@
-"""The planner node, telling its log which images it received and which ones goals used.
+"""The planner node, telling its log which images came, which ones goals used, how long it published.
 
     python -m benchmarks.ros_latency.recording_planner
 
-Nothing of the node is replaced but the store of its latest messages, by one that does the same and
-writes a line each time.
+Nothing of the node is replaced but the store of its latest messages and its publishers, by ones
+that do the same and write a line each time.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from tavid_core.types import PlanRequest
 from tavid_ros import planner_node
 from tavid_ros.conversions import nanoseconds_from_time
 from tavid_ros.inputs import LatestInputs
+from tavid_ros.publishers import PlanPublishers
 
-__all__ = ["RECEIVED", "USED", "RecordingInputs", "main"]
+__all__ = [
+    "PUBLISHED",
+    "RECEIVED",
+    "USED",
+    "RecordingInputs",
+    "RecordingPublishers",
+    "main",
+    "read_records",
+]
 
 RECEIVED = "record received"
 USED = "record used"
+PUBLISHED = "record published in"
 
 
-def _record(name: str, stamp_ns: int) -> None:
+def _record(name: str, number_ns: int) -> None:
     # One write, so that no other thread's line comes in between.
-    os.write(sys.stdout.fileno(), f"{name} {stamp_ns}\n".encode())
+    os.write(sys.stdout.fileno(), f"{name} {number_ns}\n".encode())
+
+
+def read_records(log_path: Path, name: str) -> list[int]:
+    """Read what a recording planner wrote.
+
+    Args:
+        log_path: Its log.
+        name: Of the record, as `RECEIVED`.
+
+    Returns:
+        Stamps or durations in nanoseconds, in their order.
+    """
+    return [
+        int(line.removeprefix(name))
+        for line in log_path.read_text(errors="replace").splitlines()
+        if line.startswith(f"{name} ")
+    ]
 
 
 class RecordingInputs(LatestInputs):
@@ -44,6 +73,16 @@ class RecordingInputs(LatestInputs):
         return request
 
 
+class RecordingPublishers(PlanPublishers):
+    """The node's publishers, which tell how long a plan took them."""
+
+    def publish(self, *args: Any, **kwargs: Any) -> None:
+        """Publish a plan, and record the time it took."""
+        start_ns = time.perf_counter_ns()
+        super().publish(*args, **kwargs)
+        _record(PUBLISHED, time.perf_counter_ns() - start_ns)
+
+
 def main() -> int:
     """Run the planner node.
 
@@ -51,6 +90,7 @@ def main() -> int:
         Its exit status.
     """
     planner_node.LatestInputs = RecordingInputs
+    planner_node.PlanPublishers = RecordingPublishers
     return planner_node.main()
 
 
