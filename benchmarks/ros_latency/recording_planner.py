@@ -1,4 +1,4 @@
-"""The planner node, telling its log which images came, which ones goals used, how long it published.
+"""The planner node, logging which images came, which ones goals used, and how long it published.
 
     python -m benchmarks.ros_latency.recording_planner
 
