@@ -7,37 +7,26 @@ through the pipeline that users run, several at a time, and the referee judges t
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from tqdm import tqdm
-
 from tavid_core.errors import TavidError
 from tavid_core.lifting.detector import HeatmapDetector
-from tavid_core.lifting.keypoints import KeypointDetector
 from tavid_core.planner import InteractionPlanner
 from tavid_core.types import PlanRequest
 from training.clips import (
     METADATA_NAME,
-    ClipRecord,
-    read_frames,
-    read_mask,
-    read_records,
-    read_truth,
 )
-from training.measure import attention_iou
-from training.quality import QUALITY_NAMES, measure_quality
-from training.referee import Tally, judge, referee_accuracy
-from training.rollouts import imagine_batches
+from training.measure import RequestChange, measure
+from training.referee import referee_accuracy
 from training.sloppy_masks import make_sloppy
 from training.sources.sim.dataset import main as write_clips
 from training.sources.sim.harder import ACTORS
 
-__all__ = ["evaluate_row", "main"]
+__all__ = ["main"]
 
 EXAMPLE = """\
 examples:
@@ -47,77 +36,17 @@ examples:
 """
 
 
-def evaluate_row(
-    planner: InteractionPlanner,
-    folder: Path,
-    detector: KeypointDetector,
-    *,
-    num_scenes: int,
-    title: str,
-    num_inference_steps: int | None = None,
-    guidance_scale: float | None = None,
-    batch_size: int = 4,
-    sloppy_seed: int | None = None,
-    rollouts_out: Path | None = None,
-) -> dict[str, object]:
-    """Imagine and judge the scenes of a clip folder with one planner.
-
-    Args:
-        planner: Of the row.
-        folder: Held-out clips; only frame 0, mask and caption are shown to the planner.
-        detector: The referee's eyes.
-        num_scenes: How many of them.
-        title: Of the progress bar.
-        num_inference_steps: Denoising steps, or None for the model's default.
-        guidance_scale: Classifier-free guidance, or None for the model's default.
-        batch_size: Scenes imagined at a time.
-        sloppy_seed: Spoil the masks that the planner is shown (see `make_sloppy`), or None.
-        rollouts_out: npz to keep the frames and verdicts in, or None.
-
-    Returns:
-        The rates of the row (see `Tally.summary`), "attention_iou" (None without a token) with
-        the exact mask, and "quality": means by the names of `QUALITY_NAMES`.
-    """
-    records = read_records(folder)[:num_scenes]
-    requests = [
-        PlanRequest(
-            image=read_frames(folder, record)[0],
-            target_mask=_shown_mask(folder, record, index, sloppy_seed),
-            prompt=record.text,
-            seed=index,
-            num_inference_steps=num_inference_steps,
-            guidance_scale=guidance_scale,
+def _change(options: argparse.Namespace) -> RequestChange:
+    def change(index: int, request: PlanRequest) -> PlanRequest:
+        mask = request.target_mask
+        return dataclasses.replace(
+            request,
+            target_mask=make_sloppy(mask, 0, index) if options.sloppy_masks else mask,
+            num_inference_steps=options.steps,
+            guidance_scale=options.guidance,
         )
-        for index, record in enumerate(records)
-    ]
-    tally, kept, verdicts, overlaps, qualities = Tally(), [], [], [], []
-    imagined = imagine_batches(planner.sampler, requests, batch_size=batch_size)
-    bar = tqdm(imagined, desc=title, unit="scene", total=len(requests))
-    for record, clip in zip(records, bar, strict=True):
-        truth = read_truth(folder, record)
-        masks, target = truth["instance_masks"], int(truth["target_index"])
-        verdict = judge(clip.frames, masks, target, detector)
-        tally.add(verdict)
-        verdicts.append(verdict)
-        kept.append(clip.frames)
-        qualities.append(measure_quality(clip.frames))
-        if clip.attention_map is not None:
-            overlaps.append(attention_iou(clip.attention_map, masks[target]))
-    if rollouts_out is not None:
-        np.savez_compressed(rollouts_out, frames=np.stack(kept), verdicts=np.array(verdicts))
-    iou = round(float(np.mean(overlaps)), 4) if overlaps else None
-    return {**tally.summary(), "attention_iou": iou, "quality": _mean_of(qualities)}
 
-
-def _mean_of(qualities: list[dict[str, float]]) -> dict[str, float]:
-    return {n: round(float(np.mean([q[n] for q in qualities])), 4) for n in QUALITY_NAMES}
-
-
-def _shown_mask(
-    folder: Path, record: ClipRecord, index: int, sloppy_seed: int | None
-) -> NDArray[np.bool_]:
-    mask = read_mask(folder, record.mask_file)
-    return mask if sloppy_seed is None else make_sloppy(mask, sloppy_seed, index)
+    return change
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
@@ -178,20 +107,19 @@ def _run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
         options.keep.mkdir(parents=True, exist_ok=True)
     for row in options.rows:
         adapter = None if row == "base" else options.adapter
-        result[row] = evaluate_row(
-            InteractionPlanner.from_pretrained(
-                options.model, adapter=adapter, device=options.device
-            ),
+        planner = InteractionPlanner.from_pretrained(
+            options.model, adapter=adapter, device=options.device
+        )
+        result[row] = measure(
+            planner.sampler,
             folder,
             detector,
             num_scenes=options.scenes,
             title=row,
-            num_inference_steps=options.steps,
-            guidance_scale=options.guidance,
             batch_size=options.batch_size,
-            sloppy_seed=0 if options.sloppy_masks else None,
+            change=_change(options),
             rollouts_out=options.keep / f"{row}.npz" if options.keep else None,
-        )
+        ).to_json()
     return result
 
 

@@ -1,4 +1,4 @@
-"""What one model does on one set of held-out scenes: contact rates and attention.
+"""What one model does on one set of held-out scenes: contact rates, attention and quality.
 
 Shapes: H x W pixels, h x w video tokens of a latent frame.
 """
@@ -6,6 +6,7 @@ Shapes: H x W pixels, h x w video tokens of a latent frame.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,14 @@ from tavid_core.lifting.keypoints import KeypointDetector
 from tavid_core.mask import mask_to_grid
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.types import PlanRequest
-from training.clips import read_frames, read_mask, read_records, read_truth
+from training.clips import ClipRecord, read_frames, read_mask, read_records, read_truth
+from training.quality import QUALITY_NAMES, measure_quality
 from training.referee import Tally, judge
 from training.rollouts import BatchContext, imagine_batches
 
-__all__ = ["Measured", "attention_iou", "measure"]
+__all__ = ["Measured", "RequestChange", "attention_iou", "measure"]
+
+RequestChange = Callable[[int, PlanRequest], PlanRequest]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,20 +34,24 @@ class Measured:
 
     Args:
         tally: The referee's verdicts.
-        attention_iou: Mean overlap of the token's map and the mask, 0..1; None without a token.
+        attention_iou: Mean overlap of the token's map and the exact mask, 0..1; None without a
+            token.
+        quality: Means by the names of `QUALITY_NAMES`.
     """
 
     tally: Tally
     attention_iou: float | None
+    quality: Mapping[str, float]
 
     def to_json(self) -> dict[str, object]:
         """Give JSON values.
 
         Returns:
-            Rates, intervals, number of scenes, overlap.
+            Rates, intervals, number of scenes, overlap, "quality".
         """
         iou = None if self.attention_iou is None else round(self.attention_iou, 4)
-        return {**self.tally.summary(), "attention_iou": iou}
+        quality = {name: round(value, 4) for name, value in self.quality.items()}
+        return {**self.tally.summary(), "attention_iou": iou, "quality": quality}
 
 
 def measure(
@@ -55,6 +63,8 @@ def measure(
     title: str,
     batch_size: int = 4,
     around: BatchContext | None = None,
+    change: RequestChange | None = None,
+    rollouts_out: Path | None = None,
 ) -> Measured:
     """Imagine and judge held-out scenes.
 
@@ -67,6 +77,9 @@ def measure(
         title: Of the progress bar.
         batch_size: Scenes imagined at a time.
         around: See `imagine_batches`.
+        change: Given the scene's number and what the model is to be asked, returns what it is
+            asked instead: other steps, a worse mask.
+        rollouts_out: npz to keep the frames and verdicts in, or None.
 
     Returns:
         The rates.
@@ -80,25 +93,38 @@ def measure(
             f"num_scenes must be at most the folder's {len(records)}, got {num_scenes}. "
             "Draw more: python -m training.sources.sim --split held_out."
         )
-    requests = [
-        PlanRequest(
-            image=read_frames(folder, record)[0],
-            target_mask=read_mask(folder, record.mask_file),
-            prompt=record.text,
-            seed=seed,
-        )
-        for seed, record in enumerate(records)
-    ]
-    tally, overlaps = Tally(), []
+    requests = [_ask(folder, record, seed) for seed, record in enumerate(records)]
+    if change is not None:
+        requests = [change(index, request) for index, request in enumerate(requests)]
+    tally, overlaps, qualities, kept, verdicts = Tally(), [], [], [], []
     imagined = imagine_batches(sampler, requests, batch_size=batch_size, around=around)
     bar = tqdm(imagined, desc=title, unit="scene", total=len(requests))
-    for record, request, clip in zip(records, requests, bar, strict=True):
+    for record, clip in zip(records, bar, strict=True):
         truth = read_truth(folder, record)
         masks, target = truth["instance_masks"], int(truth["target_index"])
-        tally.add(judge(clip.frames, masks, target, detector))
+        verdicts.append(judge(clip.frames, masks, target, detector))
+        tally.add(verdicts[-1])
+        qualities.append(measure_quality(clip.frames))
         if clip.attention_map is not None:
-            overlaps.append(attention_iou(clip.attention_map, request.target_mask))
-    return Measured(tally=tally, attention_iou=float(np.mean(overlaps)) if overlaps else None)
+            overlaps.append(attention_iou(clip.attention_map, masks[target]))
+        if rollouts_out is not None:
+            kept.append(clip.frames)
+    if rollouts_out is not None:
+        np.savez_compressed(rollouts_out, frames=np.stack(kept), verdicts=np.array(verdicts))
+    return Measured(
+        tally=tally,
+        attention_iou=float(np.mean(overlaps)) if overlaps else None,
+        quality={name: float(np.mean([q[name] for q in qualities])) for name in QUALITY_NAMES},
+    )
+
+
+def _ask(folder: Path, record: ClipRecord, seed: int) -> PlanRequest:
+    return PlanRequest(
+        image=read_frames(folder, record)[0],
+        target_mask=read_mask(folder, record.mask_file),
+        prompt=record.text,
+        seed=seed,
+    )
 
 
 def attention_iou(map_hw: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tavid_core.errors import InputError, TavidError
+from training.quality import QUALITY_NAMES
 from training.results_plot import draw_curves
 from training.results_table import ResultRow, collect, curve_area
 from training.rows import ROWS, SAME_RUN
@@ -76,6 +77,9 @@ def _tables(rows: Sequence[ResultRow], scenes: str) -> str:
         if group not in ("main", "parts"):
             found += [row for row in rows if row.scenes == scenes and row.name == "tavid"]
         lines += [f"### {title}", "", *_table(found), ""]
+    measured = [row for row in rows if row.scenes == scenes and row.quality]
+    if measured:
+        lines += ["### Quality", "", *_quality_table(measured), ""]
     return "\n".join(lines)
 
 
@@ -94,6 +98,15 @@ def _table(rows: Sequence[ResultRow]) -> list[str]:
             f"{row.no_contact:.3f} | {_number(area)} | {_number(iou)} | "
             f"{row.num_scenes} x {len(row.seeds)} | {_number(row.paper)} |"
         )
+    return lines
+
+
+def _quality_table(rows: Sequence[ResultRow]) -> list[str]:
+    names = " | ".join(name.replace("_", " ") for name in QUALITY_NAMES)
+    lines = [f"| row | steps | {names} |", "|" + "---|" * (2 + len(QUALITY_NAMES))]
+    for row in rows:
+        values = " | ".join(_number(row.quality.get(name)) for name in QUALITY_NAMES)
+        lines.append(f"| {row.title} | {row.step or '-'} | {values} |")
     return lines
 
 

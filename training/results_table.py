@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
+from training.quality import QUALITY_NAMES
 from training.referee import wilson_interval
 from training.rows import ROWS
 from training.run_log import RunLine, RunLog
@@ -34,6 +36,7 @@ class ResultRow:
             seeds are the same ones, so the interval says nothing about other scenes than these.
         seed_spread: Standard deviation of `target_contact` over seeds; NaN for one seed.
         attention_iou: Mean over seeds, or None.
+        quality: Means over seeds by the names of `training.quality`, empty where not measured.
         curve: Pairs of step and target contact, mean over seeds, with the end.
         paper: The paper's figure, or None.
     """
@@ -52,6 +55,7 @@ class ResultRow:
     interval: tuple[float, float]
     seed_spread: float
     attention_iou: float | None
+    quality: Mapping[str, float]
     curve: tuple[tuple[int, float], ...]
     paper: float | None
 
@@ -117,9 +121,20 @@ def _collect_row(log: RunLog, name: str, scenes: str, lines: list[RunLine]) -> R
         interval=tuple(round(b, 4) for b in wilson_interval(round(target * total), total)),
         seed_spread=float(np.std(rates["target_contact"], ddof=1)) if len(ends) > 1 else math.nan,
         attention_iou=float(np.mean(overlaps)) if overlaps else None,
+        quality=_quality(log, ends),
         curve=_curve(log, lines),
         paper=row.paper,
     )
+
+
+def _quality(log: RunLog, ends: list[RunLine]) -> dict[str, float]:
+    found = [log.lines[line].get("quality") for line in ends]
+    measured = [quality for quality in found if isinstance(quality, dict)]
+    return {
+        name: round(float(np.mean([quality[name] for quality in measured])), 4)
+        for name in QUALITY_NAMES
+        if measured and all(name in quality for quality in measured)
+    }
 
 
 def _curve(log: RunLog, lines: list[RunLine]) -> tuple[tuple[int, float], ...]:

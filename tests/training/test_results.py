@@ -6,18 +6,22 @@ import math
 import pytest
 
 from tavid_core.errors import ConfigError, InputError
+from training.quality import QUALITY_NAMES
 from training.results import main, write_results
 from training.results_table import collect, curve_area
 from training.rows import ROWS, SAME_RUN, Row, find_row
 from training.run_log import RunLine, RunLog
 
 
-def add(log, row, step, rate, *, seed=0, num_scenes=100, scenes="three", iou=None):
+QUALITY = dict.fromkeys(QUALITY_NAMES, 0.5)
+
+
+def add(log, row, step, rate, *, seed=0, num_scenes=100, scenes="three", iou=None, **more):
     line = RunLine(
         row=row, scenes=scenes, seed=seed, step=step, num_clips=1290, num_scenes=num_scenes
     )
     found = {"target_contact": rate, "wrong_target": 1 - rate, "no_contact": 0.0}
-    log.append(line, {**found, "attention_iou": iou})
+    log.append(line, {**found, "attention_iou": iou, **more})
 
 
 @pytest.fixture
@@ -42,6 +46,22 @@ def test_seeds_are_pooled(log):
     assert ours.attention_iou == pytest.approx(0.6)
     assert ours.curve == ((25, 0.4), (100, 0.85))
     assert math.isnan(rows["base", "three"].seed_spread)
+
+
+def test_quality_is_a_table_of_the_rows_that_have_it(log, tmp_path):
+    pytest.importorskip("matplotlib")
+    for seed, psnr_db in ((0, 30.0), (1, 40.0)):
+        quality = {**QUALITY, "background_psnr_db": psnr_db}
+        add(log, "base_data", 100, 0.4, seed=seed, quality=quality)
+    rows = {row.name: row for row in collect(log)}
+    assert rows["base_data"].quality == {**QUALITY, "background_psnr_db": 35.0}
+    assert rows["tavid"].quality == {}
+    write_results(log, tmp_path)
+    table = (tmp_path / "results.md").read_text().partition("### Quality")[2].splitlines()
+    assert "background psnr db" in table[2]
+    assert [line for line in table if line.startswith("| base + data")] == [
+        "| base + data, no target input | 100 | 0.500 | 0.500 | 0.500 | 0.500 | 35.000 |"
+    ]
 
 
 def test_the_area_is_over_doublings_of_steps(log):
