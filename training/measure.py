@@ -21,7 +21,7 @@ from tavid_core.types import PlanRequest
 from training.clips import ClipRecord, read_frames, read_mask, read_records, read_truth
 from training.quality import QUALITY_NAMES, measure_quality
 from training.referee import Tally, judge
-from training.rollouts import BatchContext, imagine_batches
+from training.rollouts import BatchContext, Imagined, imagine_batches
 
 __all__ = ["Measured", "RequestChange", "attention_iou", "measure"]
 
@@ -96,25 +96,44 @@ def measure(
     requests = [_ask(folder, record, seed) for seed, record in enumerate(records)]
     if change is not None:
         requests = [change(index, request) for index, request in enumerate(requests)]
-    tally, overlaps, qualities, kept, verdicts = Tally(), [], [], [], []
     imagined = imagine_batches(sampler, requests, batch_size=batch_size, around=around)
     bar = tqdm(imagined, desc=title, unit="scene", total=len(requests))
+    seen, kept = [], []
     for record, clip in zip(records, bar, strict=True):
-        truth = read_truth(folder, record)
-        masks, target = truth["instance_masks"], int(truth["target_index"])
-        verdicts.append(judge(clip.frames, masks, target, detector))
-        tally.add(verdicts[-1])
-        qualities.append(measure_quality(clip.frames))
-        if clip.attention_map is not None:
-            overlaps.append(attention_iou(clip.attention_map, masks[target]))
-        if rollouts_out is not None:
-            kept.append(clip.frames)
+        seen.append(_look(folder, record, clip, detector))
+        # Two hundred videos of a large model are too many to hold unasked.
+        kept += [clip.frames] if rollouts_out is not None else []
     if rollouts_out is not None:
+        verdicts = [scene.verdict for scene in seen]
         np.savez_compressed(rollouts_out, frames=np.stack(kept), verdicts=np.array(verdicts))
+    tally = Tally()
+    for scene in seen:
+        tally.add(scene.verdict)
+    overlaps = [scene.attention_iou for scene in seen if scene.attention_iou is not None]
     return Measured(
         tally=tally,
         attention_iou=float(np.mean(overlaps)) if overlaps else None,
-        quality={name: float(np.mean([q[name] for q in qualities])) for name in QUALITY_NAMES},
+        quality={n: float(np.mean([s.quality[n] for s in seen])) for n in QUALITY_NAMES},
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scene:
+    """What was seen of one scene."""
+
+    verdict: str
+    attention_iou: float | None
+    quality: Mapping[str, float]
+
+
+def _look(folder: Path, record: ClipRecord, clip: Imagined, detector: KeypointDetector) -> _Scene:
+    truth = read_truth(folder, record)
+    masks, target = truth["instance_masks"], int(truth["target_index"])
+    has_map = clip.attention_map is not None
+    return _Scene(
+        verdict=judge(clip.frames, masks, target, detector),
+        attention_iou=attention_iou(clip.attention_map, masks[target]) if has_map else None,
+        quality=measure_quality(clip.frames),
     )
 
 

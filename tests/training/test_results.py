@@ -12,7 +12,6 @@ from training.results_table import collect, curve_area
 from training.rows import ROWS, SAME_RUN, Row, find_row
 from training.run_log import RunLine, RunLog
 
-
 QUALITY = dict.fromkeys(QUALITY_NAMES, 0.5)
 
 
