@@ -6,7 +6,7 @@ Shapes: H x W pixels, h x w video tokens of a latent frame.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +106,10 @@ def measure(
     if rollouts_out is not None:
         verdicts = [scene.verdict for scene in seen]
         np.savez_compressed(rollouts_out, frames=np.stack(kept), verdicts=np.array(verdicts))
+    return _sum_up(seen)
+
+
+def _sum_up(seen: Sequence[_Scene]) -> Measured:
     tally = Tally()
     for scene in seen:
         tally.add(scene.verdict)
