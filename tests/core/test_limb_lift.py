@@ -85,6 +85,24 @@ def test_without_depth_the_size_is_that_of_an_adult_and_the_error_is_told():
     assert (off < 3 * motion.sigma_m).all()
 
 
+def test_a_turn_that_a_network_sees_is_not_taken_for_none():
+    angle = 0.6
+    sine, cosine = np.sin(angle), np.cos(angle)
+    turn = np.array([[cosine, 0, sine], [0, 1, 0], [-sine, 0, cosine]])
+    middle = np.array([0, 0, 1.5])
+    points_m = (arm_motion() - middle) @ turn.T + middle
+    unknown_m, relative_m = np.full(4, np.nan), points_m - middle
+    blind = lift_limbs(evidence(points_m, first_depth_m=unknown_m))
+    told = lift_limbs(evidence(points_m, first_depth_m=unknown_m, relative_m=relative_m))
+    true_m, blind_m, told_m = (
+        places[0, 1, 2] - places[0, 0, 2]
+        for places in (points_m, blind.positions_m, told.positions_m)
+    )
+    assert told_m == pytest.approx(true_m, abs=0.06)
+    # The picture alone does not even say which shoulder is nearer.
+    assert abs(blind_m) < 0.5 * true_m
+
+
 def test_unseen_frames_are_less_sure():
     points_m = arm_motion()
     seen = evidence(points_m, anchors=(touch(points_m),))
