@@ -13,6 +13,7 @@ from diffusers import AutoencoderKLCogVideoX
 from tqdm import tqdm
 
 from tavid_core.errors import InputError
+from training.cache_blocks import CacheBlocks
 from training.cache_file import read_cache, stale_cache, write_cache
 from training.clips import METADATA_NAME, ClipRecord, read_frames, read_mask, read_records
 from training.device import half_precision
@@ -119,7 +120,7 @@ def load_or_build_cache(
     num_noisy_images: int = 0,
     num_slots: int = 1,
 ) -> LatentCache:
-    """Read the cache, or encode the clips and write it.
+    """Read the cache, or encode the clips and write it; an interrupted call goes on.
 
     Args:
         folder: Clip folder.
@@ -150,16 +151,19 @@ def load_or_build_cache(
             raise stale_cache(path, demand)
         kept = {name: tensor[: len(records)] for name, tensor in found[0].items()}
         return LatentCache(**kept, captions=captions)
-    latents, images, masks = [], [], []
-    for index, record in enumerate(tqdm(records, desc="encode", unit="clip")):
+    blocks = CacheBlocks(path, key, files)
+
+    def encode(index: int) -> dict[str, torch.Tensor]:
+        record = records[index]
         video = frames_to_tensor(torch.from_numpy(read_frames(folder, record)[None]))
-        latents.append(_encode(vae, video)[0])
-        images.append(_encode_images(vae, video[:, :, :1], index, num_noisy_images))
-        masks.append(_read_masks(folder, record, num_slots))
-    tensors = {
-        "latents_NFCHW": torch.stack(latents),
-        "images_NKCHW": torch.stack(images),
-        "masks_NSHW": torch.stack(masks),
-    }
+        return {
+            "latents_NFCHW": _encode(vae, video)[0],
+            "images_NKCHW": _encode_images(vae, video[:, :, :1], index, num_noisy_images),
+            "masks_NSHW": _read_masks(folder, record, num_slots),
+        }
+
+    with tqdm(total=len(records), desc="encode", unit="clip") as bar:
+        tensors = blocks.compute(encode, bar.update)
     write_cache(path, tensors, {"key": key, "files": json.dumps(files)})
+    blocks.remove()
     return LatentCache(**tensors, captions=captions)

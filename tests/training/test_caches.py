@@ -9,7 +9,7 @@ from tavid_core.errors import InputError
 from tests.tiny import MAX_TEXT, NUM_FRAMES, make_image, make_text_encoder, make_tokenizer, make_vae
 from tests.training_clips import write_clips
 from training.cache import load_or_build_cache
-from training.clips import write_frames
+from training.clips import read_frames, write_frames
 from training.texts import load_or_build_texts
 
 CAPTIONS = ("A person lifts the red mug.", "A person lifts the cup.")
@@ -59,4 +59,29 @@ def test_latents_of_a_video_that_was_replaced_are_refused(tmp_path):
     write_frames(clips / "clips/1.mp4", frames, 8.0)
     with pytest.raises(InputError, match="latent cache must belong to these clips"):
         load_or_build_cache(clips, make_vae(), path)
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_latents_are_the_same_after_an_interruption(tmp_path, monkeypatch):
+    clips = tmp_path / "clips"
+    write_clips(clips)
+    whole = load_or_build_cache(
+        clips, make_vae(), tmp_path / "whole.safetensors", num_noisy_images=2
+    )
+    monkeypatch.setattr("training.cache_blocks._BLOCK_CLIPS", 1)
+    path, reads = tmp_path / "latents.safetensors", []
+
+    def read(folder, record):
+        reads.append(record.file_name)
+        if len(reads) == 2:
+            raise KeyboardInterrupt
+        return read_frames(folder, record)
+
+    monkeypatch.setattr("training.cache.read_frames", read)
+    with pytest.raises(KeyboardInterrupt):
+        load_or_build_cache(clips, make_vae(), path, num_noisy_images=2)
+    again = load_or_build_cache(clips, make_vae(), path, num_noisy_images=2)
+    assert reads.count(reads[0]) == 1
+    assert torch.equal(again.latents_NFCHW, whole.latents_NFCHW)
+    assert torch.equal(again.images_NKCHW, whole.images_NKCHW)
+    assert not list(tmp_path.glob(".*"))

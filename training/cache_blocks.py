@@ -1,0 +1,89 @@
+"""What of a cache is done while the rest is still computed: an interrupted run goes on there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from tavid_core.errors import InputError
+from training.cache_file import read_cache, write_cache
+
+__all__ = ["CacheBlocks"]
+
+_BLOCK_CLIPS = 64
+
+Block = dict[str, torch.Tensor]
+
+
+class CacheBlocks:
+    """Blocks of clips on the disk beside a cache file, until that is whole.
+
+    A block that is damaged, or of other clips, is computed again.
+
+    Args:
+        path: The cache file.
+        key: Of what makes it.
+        files: What each clip is made of; a block belongs to these.
+        block_clips: Clips per block; None = 64.
+    """
+
+    def __init__(
+        self, path: Path, key: str, files: Sequence[str], block_clips: int | None = None
+    ) -> None:
+        self._folder = path.with_name(f".{path.name}.blocks")
+        self._key = key
+        self._files = list(files)
+        self._block_clips = block_clips or _BLOCK_CLIPS
+
+    def compute(self, encode: Callable[[int], Block], show: Callable[[int], object]) -> Block:
+        """Compute what is not there yet, and put everything together.
+
+        Args:
+            encode: Given a clip's number, returns its tensors.
+            show: Told how many clips are done more.
+
+        Returns:
+            The tensors of all clips, stacked.
+
+        Raises:
+            StorageError: If a block cannot be written.
+        """
+        blocks = []
+        for start in range(0, len(self._files), self._block_clips):
+            stop = min(start + self._block_clips, len(self._files))
+            block = self._read(start, stop)
+            if block is None:
+                clips = []
+                for index in range(start, stop):
+                    clips.append(encode(index))
+                    show(1)
+                block = {name: torch.stack([clip[name] for clip in clips]) for name in clips[0]}
+                write_cache(self._path(start), block, {"key": self._block_key(start, stop)})
+            else:
+                show(stop - start)
+            blocks.append(block)
+        return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
+
+    def remove(self) -> None:
+        """Delete the blocks: the cache file holds it all."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, start: int) -> Path:
+        return self._folder / f"{start:06d}.safetensors"
+
+    def _block_key(self, start: int, stop: int) -> str:
+        # The place of a clip is part of it: the noise of its images depends on that.
+        text = json.dumps([self._key, start, self._files[start:stop]])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _read(self, start: int, stop: int) -> Block | None:
+        try:
+            found = read_cache(self._path(start), self._block_key(start, stop), "block")
+        except InputError:
+            return None
+        return None if found is None else found[0]
