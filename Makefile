@@ -33,16 +33,19 @@ endif
 ifeq ($(origin OUT),command line)
 export TAVID_DEMO_OUT := $(value OUT)
 endif
+ifeq ($(origin SIZE),command line)
+export TAVID_DEMO_SIZE := $(value SIZE)
+endif
 
 # Or make itself would expand a `$(...)` in them when it hands its variables on.
-unexport IMAGE MASK PROMPT SCENE OUT
+unexport IMAGE MASK PROMPT SCENE OUT SIZE
 MAKEOVERRIDES :=
 
 PY := "$(VENV)/bin/python"
 RUN := $(PY) tools/ros_env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format env build colcon results results-rerun clean distclean
+.PHONY: help demo bag-demo test lint format env build colcon results results-rerun clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -50,6 +53,10 @@ help: ## List the targets
 
 demo: build ## Plan one interaction over real ROS 2: SCENE=..., or IMAGE=... MASK=... PROMPT=...; OUT=...
 	@$(RUN) python -m tavid_ros.demo
+
+bag-demo: build ## Record a bag, learn from it, plan with what was learnt: SIZE=full for real numbers; OUT=...
+	@sh tools/system_packages.sh libosmesa6
+	@$(RUN) python -m benchmarks.bag_demo
 
 test: build ## Run all tests and check the coverage (PYTEST_ARGS=..., COVERAGE_MIN=...)
 	@sh tools/system_packages.sh

@@ -34,7 +34,7 @@ from tavid_ros.progress_bar import ProgressBar
 from tavid_ros.snapshot import Snapshot
 from tavid_ros.sources import find_scene, list_scenes
 
-__all__ = ["DemoOptions", "main", "run_demo"]
+__all__ = ["DemoOptions", "choose_domain", "main", "run_demo"]
 
 _START_TIMEOUT_SEC = 600.0
 _CAMERA_TIMEOUT_SEC = 60.0
@@ -153,7 +153,7 @@ def _parse(args: list[str] | None, environment: Mapping[str, str]) -> DemoOption
     return DemoOptions(num_inference_steps=words.pop("steps"), **words)
 
 
-def _choose_domain() -> None:
+def choose_domain() -> None:
     """Keep the demo among itself, unless the user says where it belongs."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % _NUM_DOMAINS))
@@ -247,7 +247,7 @@ def run_demo(options: DemoOptions) -> str:
         TavidError: If anything failed; the message says what to do.
     """
     options.check()
-    _choose_domain()
+    choose_domain()
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
     camera_parameters = options.make_camera_parameters()

@@ -1,7 +1,9 @@
 #!/bin/sh
 # What only some tests need: off-screen rendering and a browser. Installed when root on Debian or
-# Ubuntu; otherwise one line says what to run, and those tests skip.
+# Ubuntu; otherwise one line says what to run, and those tests skip. With arguments only these
+# packages: system_packages.sh libosmesa6
 set -eu
+wanted=" ${*:-libosmesa6 chromium} "
 
 has_osmesa() {
     { ldconfig -p 2>/dev/null || /sbin/ldconfig -p; } | grep -q 'libOSMesa\.so'
@@ -15,19 +17,19 @@ has_browser() {
 }
 
 list_missing() {
-    has_osmesa || printf ' libosmesa6'
-    has_browser || printf ' chromium'
+    case "$wanted" in *" libosmesa6 "*) has_osmesa || printf ' libosmesa6' ;; esac
+    case "$wanted" in *" chromium "*) has_browser || printf ' chromium' ;; esac
 }
 
 missing=$(list_missing)
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
-    echo "Installing$missing for the tests ..."
+    echo "Installing$missing ..."
     # shellcheck disable=SC2086 # two words are two packages
     { apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
         apt-get install -qq -y --no-install-recommends $missing; } >/dev/null 2>&1 || true
     missing=$(list_missing)
     [ -n "$missing" ] || exit 0
 fi
-echo "Some tests will skip; to run them too: sudo apt-get install$missing"
+echo "Missing, so that some things cannot run: sudo apt-get install$missing"
