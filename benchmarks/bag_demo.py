@@ -34,9 +34,9 @@ from tavid_ros.demo import DemoOptions, run_demo
 from training.clips import METADATA_NAME, read_frames, read_mask, read_records
 from training.sources.sim.episodes import CAPTIONS_NAME, NUM_FRAMES
 
-__all__ = ["DOMAINS", "SIZES", "BagDemo", "main"]
+__all__ = ["ASSETS", "DOMAINS", "SIZES", "BagDemo", "main", "run_bag_demo"]
 
-_ASSETS = Path(__file__).parents[1] / "tavid_core" / "assets"
+ASSETS = Path(__file__).parents[1] / "tavid_core" / "assets"
 # What differs from where the shipped adapter was trained; options of the simulated world.
 DOMAINS = MappingProxyType(
     {
@@ -58,7 +58,8 @@ class BagDemo:
         num_scenes: Held-out scenes that are judged.
         num_steps: Of the fine-tuning.
         learning_rate: Of the fine-tuning.
-        inference_steps: Denoising steps of the judged rollouts; 0 = the model's default.
+        inference_steps: Denoising steps of every rollout; 0 = the model's default.
+        split: Scenes that are judged: "held_out", or "validation" to choose the two above by.
     """
 
     domain: str = "low_camera"
@@ -67,6 +68,23 @@ class BagDemo:
     num_steps: int
     learning_rate: float = 1e-3
     inference_steps: int = 0
+    split: str = "held_out"
+
+    @property
+    def recording(self) -> dict[str, object]:
+        """What the bag depends on; everything else may change in the same folder."""
+        return {"domain": self.domain, "num_episodes": self.num_episodes}
+
+    @property
+    def training(self) -> str:
+        """Name of the adapter."""
+        return f"adapter_{self.num_steps}_steps_{self.learning_rate:g}"
+
+    @property
+    def judging(self) -> str:
+        """Name of the scenes, and how they are imagined."""
+        steps = f"_{self.inference_steps}_steps" if self.inference_steps else ""
+        return f"{self.split}_{self.num_scenes}{steps}"
 
 
 SIZES = MappingProxyType(
@@ -93,7 +111,9 @@ def run_bag_demo(demo: BagDemo, out: Path) -> dict[str, object]:
     _claim(out, demo)
     where = DOMAINS[demo.domain]
     episodes, bag, clips = out / "episodes", out / "bag", out / "clips"
-    held_out, adapter = out / "held_out", out / "adapter"
+    scenes, adapter = out / f"{demo.split}_{demo.num_scenes}", out / demo.training
+    before = out / f"before_{demo.judging}.json"
+    after = out / f"{demo.training}_{demo.judging}.json"
     if _begin(1, f"draw {demo.num_episodes} episodes of {demo.domain}", episodes / CAPTIONS_NAME):
         words = ["--out", episodes, "--num-episodes", demo.num_episodes, *where]
         run_step("training.sources.sim.episodes", words)
@@ -105,32 +125,32 @@ def run_bag_demo(demo: BagDemo, out: Path) -> dict[str, object]:
         words += ["--licence", "CC0-1.0", "--out", clips]
         # 3: something was lost on the way, and is counted below.
         run_step("training.sources.bags", words, good=(0, 3))
-    if _begin(4, f"draw {demo.num_scenes} other scenes", held_out / METADATA_NAME):
-        words = ["--out", held_out, "--num-clips", demo.num_scenes, "--split", "held_out"]
+    if _begin(4, f"draw {demo.num_scenes} other scenes", scenes / METADATA_NAME):
+        words = ["--out", scenes, "--num-clips", demo.num_scenes, "--split", demo.split]
         words += ["--world", "1", "--num-objects", "3", "--look-alikes", *where]
         run_step("training.sources.sim", words)
-    if _begin(5, "judge the shipped adapter", out / "before.json"):
-        _judge(demo, held_out, "default", out / "before.json")
+    if _begin(5, "judge the shipped adapter", before):
+        _judge(demo, scenes, "default", before)
     if _begin(6, f"fine-tune it, {demo.num_steps} steps", adapter / "tavid_adapter.json"):
         run_step("training.finetune", _finetune_words(demo, clips, adapter))
-    if _begin(7, "judge the new adapter", out / "after.json"):
-        _judge(demo, held_out, adapter, out / "after.json")
+    if _begin(7, "judge the new adapter", after):
+        _judge(demo, scenes, adapter, after)
     _begin(8, "plan with it", None)
-    plan_uri = _plan(held_out, adapter, out)
-    return {**_read_figures(out), "plan_uri": plan_uri}
+    plan_uri = _plan(demo, scenes, adapter, out)
+    return {**_count_clips(clips), **_read_rates(before, after), "plan_uri": plan_uri}
 
 
 def _claim(out: Path, demo: BagDemo) -> None:
     """Make the folder this demo's, or check that it is."""
-    path, wanted = out / "bag_demo.json", dataclasses.asdict(demo)
+    path, wanted = out / "bag_demo.json", demo.recording
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not path.is_file())):
         raise InputError(f"out must be new or of this demo, got {out}. Choose another name.")
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
         if found != wanted:
             raise InputError(
-                f"out must be of the same settings, got {out} with {found}. Choose another name, "
-                "or remove it."
+                f"out must hold {wanted}, got {out} with {found}. Choose another name, or remove "
+                "it."
             )
     out.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(wanted) + "\n", encoding="utf-8")
@@ -151,8 +171,8 @@ def _finetune_words(demo: BagDemo, clips: Path, adapter: Path) -> list[object]:
         "ema_decay": 0.98 if demo.num_steps >= 100 else 0.9,
         "save_every": 20,
     }
-    words: list[object] = ["mini", "--base", _ASSETS / "mini", "--clips", clips, "--out", adapter]
-    words += ["--start-from", _ASSETS / "mini_adapter", "--trackers", "none"]
+    words: list[object] = ["mini", "--base", ASSETS / "mini", "--clips", clips, "--out", adapter]
+    words += ["--start-from", ASSETS / "mini_adapter", "--trackers", "none"]
     for name, value in settings.items():
         words += ["--set", f"{name}={value}"]
     return words
@@ -167,7 +187,7 @@ def _judge(demo: BagDemo, scenes: Path, adapter: Path | str, path: Path) -> None
     part.replace(path)
 
 
-def _plan(scenes: Path, adapter: Path, out: Path) -> str:
+def _plan(demo: BagDemo, scenes: Path, adapter: Path, out: Path) -> str:
     """Plan the first held-out scene over ROS 2; gives the plan's URI."""
     record = read_records(scenes)[0]
     image, mask = out / "image.png", out / "mask.png"
@@ -179,22 +199,22 @@ def _plan(scenes: Path, adapter: Path, out: Path) -> str:
         prompt=record.text,
         out=out / "plan",
         adapter=str(adapter.absolute()),
+        num_inference_steps=demo.inference_steps,
     )
     print(run_demo(options), flush=True)
     return (out / "plan").absolute().as_uri()
 
 
-def _read_figures(out: Path) -> dict[str, object]:
-    def read(path: Path) -> dict:
-        return json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])
+def _count_clips(clips: Path) -> dict[str, object]:
+    report = json.loads((clips / "report.json").read_text(encoding="utf-8"))
+    dropped = report["num_rejected"] + sum(report["losses"].values())
+    return {"clips": report["num_clips"], "dropped": dropped}
 
-    report = json.loads((out / "clips" / "report.json").read_text(encoding="utf-8"))
-    figures: dict[str, object] = {
-        "clips": report["num_clips"],
-        "dropped": report["num_rejected"] + sum(report["losses"].values()),
-    }
-    for moment in ("before", "after"):
-        row = read(out / f"{moment}.json")["tavid"]
+
+def _read_rates(before: Path, after: Path) -> dict[str, object]:
+    figures: dict[str, object] = {}
+    for moment, path in (("before", before), ("after", after)):
+        row = json.loads(path.read_text(encoding="utf-8").strip().splitlines()[-1])["tavid"]
         figures[f"target_contact_{moment}"] = row["target_contact"]
         figures[f"target_contact_{moment}_interval"] = row["target_contact_interval"]
         figures["num_scenes"] = row["num_scenes"]
@@ -212,10 +232,15 @@ def _parse(arguments: list[str] | None) -> tuple[BagDemo, Path]:
     add("--size", choices=sorted(SIZES), default=size, help="of everything below [small]")
     add("--domain", choices=sorted(DOMAINS), default="low_camera", help="what is new [low_camera]")
     add("--num-episodes", type=int, help="in the bag")
-    add("--num-scenes", type=int, help="held-out scenes that are judged")
+    add("--num-scenes", type=int, help="scenes that are judged")
+    add(
+        "--split",
+        choices=("held_out", "validation"),
+        help="which scenes; choose steps and rate by those of validation [held_out]",
+    )
     add("--num-steps", type=int, help="of the fine-tuning")
     add("--learning-rate", type=float, help="of the fine-tuning")
-    add("--inference-steps", type=int, help="denoising steps of the judged rollouts")
+    add("--inference-steps", type=int, help="denoising steps of every rollout")
     add("--out", type=Path, default=Path(out), metavar="DIR", help=f"[{out}]")
     words = vars(parser.parse_args(arguments))
     if words["size"] not in SIZES:

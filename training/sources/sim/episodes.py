@@ -24,7 +24,7 @@ from training.sources.sim.harder import ACTORS, CAMERAS, HarderOptions
 from training.sources.sim.harder_render import HarderRenderer
 from training.sources.sim.scene import Scene
 
-__all__ = ["CAPTIONS_NAME", "main"]
+__all__ = ["CAPTIONS_NAME", "NUM_FRAMES", "main"]
 
 CAPTIONS_NAME = "captions.csv"
 # Longer than a clip by half a second, so that the cutter can choose.
