@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping
 
@@ -179,10 +180,10 @@ def draft_map(inspection: Inspection) -> TopicMap:
         targets = [name for name in masks if name not in actors]
         cameras[_name_camera(image, cameras)] = CameraTopics(
             image=image,
-            camera_info=_nearest(image, infos),
-            depth=_nearest(image, depths),
-            target_mask=_nearest(image, targets),
-            actor_mask=_nearest(image, actors),
+            camera_info=_nearest(image, images, infos),
+            depth=_nearest(image, images, depths),
+            target_mask=_nearest(image, images, targets),
+            actor_mask=_nearest(image, images, actors),
         )
     texts = _names(inspection, "std_msgs/msg/String")
     return TopicMap(
@@ -212,15 +213,16 @@ def _name_camera(image: str, taken: Mapping[str, object]) -> str:
     return name if name not in taken else f"{name}_{len(taken)}"
 
 
-def _nearest(image: str, names: list[str]) -> str | None:
-    """Find the topic that shares most of its path with the image's."""
+def _nearest(image: str, images: list[str], names: list[str]) -> str | None:
+    """Find the topic that shares most of its path with the image's, and is no other camera's."""
+    own = [
+        name
+        for name in names
+        if _count_shared(image, name) == max(_count_shared(other, name) for other in images)
+    ]
+    return max(own, key=lambda name: _count_shared(image, name), default=None)
 
-    def count_shared(name: str) -> int:
-        num_shared = 0
-        for one, other in zip(image.split("/"), name.split("/"), strict=False):
-            if one != other:
-                break
-            num_shared += 1
-        return num_shared
 
-    return max(names, key=count_shared, default=None)
+def _count_shared(name: str, other: str) -> int:
+    pairs = zip(name.split("/"), other.split("/"), strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))

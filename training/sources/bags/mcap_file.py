@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import bisect
 import collections
+import contextlib
 import dataclasses
+import functools
 import io
 import struct
 import zlib
@@ -31,10 +33,17 @@ _MESSAGE_HEAD = struct.Struct("<HIQQ")
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = range(1, 7)
 _MESSAGE_INDEX, _DATA_END = 0x07, 0x0F
 _LAST_OPCODE = 0x0F
-# What the parsers of the library raise on damaged bytes.
-_DAMAGE = (
-    ValueError, KeyError, IndexError, OverflowError, struct.error, EOFError, MemoryError, OSError
-)  # fmt: skip
+
+
+@functools.cache
+def _list_damage() -> tuple[type[Exception], ...]:
+    """List what the parsers of the library raise on damaged bytes."""
+    from mcap.exceptions import McapError
+
+    return (
+        McapError, ValueError, KeyError, IndexError, OverflowError, struct.error, EOFError,
+        MemoryError, OSError,
+    )  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +105,6 @@ class McapFile:
         Returns:
             Names and values by the record's name; empty where there is no sound index.
         """
-        from mcap.exceptions import McapError
         from mcap.reader import SeekingReader
 
         limit = self._limits.max_record_bytes
@@ -104,7 +112,7 @@ class McapFile:
         try:
             reader = SeekingReader(self._stream, record_size_limit=limit)
             return {record.name: record.metadata for record in reader.iter_metadata()}
-        except (McapError, *_DAMAGE):
+        except _list_damage():
             return {}
 
     def messages(self) -> Iterator[StoredMessage]:
@@ -129,7 +137,6 @@ class McapFile:
         self._finish(index)
 
     def _read_index(self) -> _Index:
-        from mcap.exceptions import McapError
         from mcap.reader import SeekingReader
 
         index = _Index()
@@ -139,7 +146,7 @@ class McapFile:
                 self._stream, validate_crcs=True, record_size_limit=self._limits.max_record_bytes
             )
             summary = reader.get_summary()
-        except (McapError, *_DAMAGE):
+        except _list_damage():
             self._report.note("a file without a sound index at its end", self._name, is_loss=True)
             return index
         if summary is None:
@@ -172,14 +179,16 @@ class McapFile:
             reason = "a damaged record" if index.is_sound else "a file that was cut off"
             self._report.note(reason, self._tell(position), is_loss=True)
             if opcode == _CHUNK and end - body_at <= self._limits.max_record_bytes:
-                yield from self._read_cut_chunk(self._stream.read(end - body_at))
+                # It is told already that something is lost here.
+                with contextlib.suppress(*_list_damage()):
+                    yield from self._read_cut_chunk(self._stream.read(end - body_at))
             return next_chunk_at
         if length > self._limits.max_record_bytes:
             self._report.note("a record that is too large", self._tell(position), is_loss=True)
             return end
         try:
             yield from self._read_body(opcode, self._stream.read(length), position)
-        except _DAMAGE:
+        except _list_damage():
             self._report.note("a damaged record", self._tell(position), is_loss=True)
         return end
 

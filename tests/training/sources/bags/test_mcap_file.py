@@ -104,6 +104,24 @@ def test_every_cut_is_told_and_none_gives_a_wrong_message(whole):
         assert report.is_lossy
 
 
+@pytest.mark.parametrize("num_bytes", [20, 45, 60, 80, 100])
+def test_cuts_within_the_descriptions_of_a_chunk_are_told(tmp_path, num_bytes):
+    data = write(tmp_path, CompressionType.NONE)
+    start, _ = chunks(data)[0]
+    messages, report = read(data[: start + 9 + 40 + num_bytes])
+    assert messages == []
+    assert "a file that was cut off" in reasons(report)
+
+
+def test_a_damaged_description_in_a_cut_chunk_is_no_end_of_the_reader(tmp_path):
+    data = bytearray(write(tmp_path, CompressionType.NONE))
+    place = data.index(b"/prompt\x03") - 4
+    # The topic's name seems to reach behind the record.
+    data[place : place + 4] = b"\xff\xff\0\0"
+    _, report = read(bytes(data[: place + 400]))
+    assert "a file that was cut off" in reasons(report)
+
+
 def test_a_damaged_record_head_loses_no_more_than_its_chunk(whole):
     start, _ = chunks(whole)[1]
     data = bytearray(whole)
