@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -18,7 +17,6 @@ from benchmarks import bag_demo
 from benchmarks.bag_demo import BagDemo, main, run_bag_demo
 from benchmarks.step_process import StepError, run_step
 from tavid_core.errors import InputError
-from tavid_core.io import load_plan
 from tests.ros.graph import wait_for
 from tests.source_tree import ROOT
 from training.clips import read_records
@@ -39,7 +37,16 @@ def run_here(module, arguments, *, good=(0,), stdout=None):
 @pytest.mark.render
 @pytest.mark.slow
 def test_all_parts_fit_together(tmp_path, monkeypatch, capfd):
+    asked = []
+
+    def keep(options):
+        """Planning over ROS takes the longest, and tests/ros/test_demo.py tries it."""
+        options.check()
+        asked.append(options)
+        return "a plan"
+
     monkeypatch.setattr(bag_demo, "run_step", run_here)
+    monkeypatch.setattr(bag_demo, "run_demo", keep)
     out = tmp_path / "out"
     figures = run_bag_demo(TINY, out)
     assert figures["clips"] + figures["dropped"] >= 2
@@ -59,15 +66,15 @@ def test_all_parts_fit_together(tmp_path, monkeypatch, capfd):
     manifest = json.loads((out / TINY.training / "tavid_adapter.json").read_text())
     shipped = bag_demo.ASSETS / "mini_adapter" / "tavid_adapter.json"
     assert manifest["training_step"] == json.loads(shipped.read_text())["training_step"] + 1
-    plan = load_plan(Path(figures["plan_uri"].removeprefix("file://")))
-    assert plan.request.prompt == read_records(out / "held_out_1")[0].text
-    shown = capfd.readouterr().out
-    assert "[8/8] plan with it" in shown
+    assert figures["plan_uri"] == (out / "plan").as_uri()
+    (options,) = asked
+    assert options.adapter == str(out / TINY.training)
+    assert options.prompt == read_records(out / "held_out_1")[0].text
+    assert "[8/8] plan with it" in capfd.readouterr().out
 
     # Nothing but the plan is done again.
     monkeypatch.setattr(bag_demo, "run_step", lambda *_, **__: pytest.fail("done again"))
     monkeypatch.setattr(bag_demo, "record_lab", lambda *_, **__: pytest.fail("done again"))
-    monkeypatch.setattr(bag_demo, "run_demo", lambda _: "a plan")
     assert run_bag_demo(TINY, out) == figures
     with pytest.raises(InputError, match=r"out must hold .*'num_episodes': 3}, got"):
         run_bag_demo(BagDemo(num_episodes=3, num_scenes=1, num_steps=1), out)

@@ -21,6 +21,7 @@ from tavid_core.types import PlanProgress
 from tavid_ros.client import PlanClient, PlanUnreachableError
 from tavid_ros.demo import DemoOptions, main, run_demo
 from tavid_ros.progress_bar import ProgressBar, format_progress
+from tests.source_tree import ROOT
 
 PLAN_FILES = {"rollout.mp4", "overlay.png", "motion.npz", "plan.json", "plan.html"}
 
@@ -45,7 +46,8 @@ def find_nodes(marker: str) -> list[str]:
 
 def test_whole_path_with_the_real_model(tmp_path, capfd):
     out = tmp_path / "demo"
-    assert main(["--out", str(out), "--steps", "2"]) == 0
+    adapter = ROOT / "tavid_core" / "assets" / "mini_adapter"
+    assert main(["--out", str(out), "--steps", "2", "--adapter", str(adapter)]) == 0
     lines = capfd.readouterr().out.strip().splitlines()
     assert "target touched" in lines[-1] or "target not touched" in lines[-1]
     assert str(out / "plan.html") in lines[-1]

@@ -9,8 +9,9 @@ import pytest
 from tests.drawn import CONTACT_FRAME, draw_reach
 from training import evaluate
 from training.clips import METADATA_NAME, ClipRecord, write_frames
+from training.measure import Measured
 from training.quality import QUALITY_NAMES
-from training.referee import judge, referee_accuracy
+from training.referee import Tally, judge, referee_accuracy
 from training.sources.sim import dataset
 
 VERDICTS = ("target_contact", "wrong_target", "no_contact")
@@ -115,6 +116,19 @@ def test_both_rows_are_measured_with_the_shipped_model(folder, tmp_path, capsys)
             assert kept["frames"].shape == (2, 17, 64, 96, 3)
             counts = [np.mean(kept["verdicts"] == verdict) for verdict in VERDICTS]
         assert counts == pytest.approx([result[name][verdict] for verdict in VERDICTS])
+
+
+def test_the_referee_need_not_be_checked_again(folder, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "referee_accuracy", lambda *_: pytest.fail("checked again"))
+    tally = Tally(target_contact=1, no_contact=1)
+    quality = dict.fromkeys(QUALITY_NAMES, 0.0)
+    measured = Measured(tally=tally, attention_iou=None, quality=quality)
+    monkeypatch.setattr(evaluate, "measure", lambda *_, **__: measured)
+    words = ["--clips", str(folder), "--rows", "tavid", "--no-referee-check", "--json"]
+    assert evaluate.main(words) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert set(result) == {"model", "tavid"}
+    assert result["tavid"]["target_contact"] == 0.5
 
 
 def test_scenes_are_drawn_as_asked():
