@@ -7,10 +7,12 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 
+from tqdm import tqdm
+
 from benchmarks.summary import Figure, format_json, format_table
 from tavid_core.errors import TavidError
 
-__all__ = ["make_parser", "run"]
+__all__ = ["make_bar", "make_parser", "run"]
 
 
 def make_parser(name: str, description: str) -> argparse.ArgumentParser:
@@ -30,6 +32,19 @@ def make_parser(name: str, description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON, not a table")
     return parser
+
+
+def make_bar(num_steps: int, name: str) -> tqdm:
+    """Make the bar of one part of a benchmark.
+
+    Args:
+        num_steps: Of the part.
+        name: Shown on the left.
+
+    Returns:
+        A context manager, on stderr.
+    """
+    return tqdm(total=num_steps, desc=name, unit="", file=sys.stderr, mininterval=0.5)
 
 
 def run(

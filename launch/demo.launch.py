@@ -5,18 +5,18 @@
     ros2 launch tavid demo.launch.py image:=/tmp/me.jpg mask:=/tmp/mask.png prompt:="..."
     ros2 launch tavid demo.launch.py target:=click click:="113 133"
     ros2 launch tavid demo.launch.py target:=click image:=/tmp/me.jpg prompt:="..."
+    ros2 launch tavid demo.launch.py namespace:=robot1
 
 With target:=click the camera publishes no mask, and the segmenter makes one of a click: that of
 the argument, or yours later (`ros2 run tavid click X Y`). Watch it with rviz:=true or Foxglove:
 /planner/markers, /planner/overlay, /planner/frames, /segmenter/overlay. Ask again with
-`ros2 service call /planner/plan std_srvs/srv/Trigger`.
+`ros2 service call /planner/plan std_srvs/srv/Trigger`. What the planner's launch file takes besides
+(preset, model, device, params_file, ...) is handed on.
 """
 
-from pathlib import Path
+import re
 
-from ament_index_python.packages import get_package_share_directory
 from launch.actions import (
-    DeclareLaunchArgument,
     GroupAction,
     IncludeLaunchDescription,
     OpaqueFunction,
@@ -29,46 +29,44 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import Action, LaunchContext, LaunchDescription
+from tavid_ros.node_launch import (
+    argument,
+    declare_dds_profile,
+    find_share,
+    make_reader,
+    set_dds_profile,
+    switch,
+)
 
-SHARE = Path(get_package_share_directory("tavid"))
+SHARE = find_share()
 
 ARGUMENTS = [
-    DeclareLaunchArgument(
-        "scene", default_value="", description="Shipped scene; empty = three_boxes."
-    ),
-    DeclareLaunchArgument("image", default_value="", description="Your picture, JPEG or PNG."),
-    DeclareLaunchArgument("mask", default_value="", description="Its mask, white = target."),
-    DeclareLaunchArgument(
-        "prompt", default_value="", description="What should happen; empty = the scene's own."
-    ),
-    DeclareLaunchArgument(
+    argument("scene", "Shipped scene; empty = three_boxes."),
+    argument("image", "Your picture, JPEG or PNG."),
+    argument("mask", "Its mask, white = target."),
+    argument("prompt", "What should happen; empty = the scene's own."),
+    argument(
         "target",
-        default_value="mask",
+        "Where the target comes from: the camera's mask, or a click on its image.",
+        default="mask",
         choices=["mask", "click"],
-        description="Where the target comes from: the camera's mask, or a click on its image.",
     ),
-    DeclareLaunchArgument(
-        "click", default_value="", description="Column and row of the click; empty = you click."
-    ),
-    DeclareLaunchArgument(
+    argument("click", "Column and row of the click; empty = you click."),
+    argument(
         "backend",
-        default_value="",
+        "fake = no model, a made-up plan at once; empty = the model.",
         choices=["", "tavid", "fake"],
-        description="fake = no model, a made-up plan at once; empty = the model.",
     ),
-    DeclareLaunchArgument(
-        "ask",
-        default_value="true",
-        choices=["true", "false"],
-        description="Ask for a plan once the planner is ready and there is a target.",
+    switch(
+        "ask", "Ask for a plan once the planner is ready and there is a target.", default="true"
     ),
-    DeclareLaunchArgument(
-        "rviz",
-        default_value="false",
-        choices=["true", "false"],
-        description="Start rviz2 too, which must be installed.",
-    ),
+    switch("rviz", "Start rviz2 too, which must be installed.", default="false"),
+    argument("namespace", "Namespace of all nodes."),
+    switch("use_sim_time", "Take the time from /clock, all nodes.", default=""),
+    declare_dds_profile(),
 ]
+
+TOPICS = ("image", "target_mask", "camera_info", "depth", "prompt")
 
 
 def make_camera(context: LaunchContext) -> list[Node]:
@@ -80,21 +78,21 @@ def make_camera(context: LaunchContext) -> list[Node]:
     Returns:
         The node.
     """
-
-    def value(name: str) -> str:
-        return LaunchConfiguration(name).perform(context)
-
-    picture = {"source": "scene", "path": value("scene")}
+    value = make_reader(context)
+    picture: dict[str, str | bool] = {"source": "scene", "path": value("scene")}
     if value("image"):
         picture = {"source": "image", "path": value("image"), "mask_path": value("mask")}
     if value("prompt"):
         picture["prompt"] = value("prompt")
     picture["publish_mask"] = value("target") == "mask"
+    if value("use_sim_time"):
+        picture["use_sim_time"] = value("use_sim_time") == "true"
     return [
         Node(
             package="tavid",
             executable="camera_node",
             name="camera",
+            namespace=value("namespace"),
             output="screen",
             parameters=[str(SHARE / "config" / "camera.yaml"), picture],
         )
@@ -113,15 +111,13 @@ def make_request(context: LaunchContext) -> list[Action]:
     Raises:
         ValueError: If click is not two numbers.
     """
-
-    def value(name: str) -> str:
-        return LaunchConfiguration(name).perform(context)
-
+    value = make_reader(context)
     # It waits until the planner has loaded its model.
     request = Node(
         package="tavid",
         executable="client",
         name="plan_client",
+        namespace=value("namespace"),
         output="screen",
         condition=IfCondition(LaunchConfiguration("ask")),
     )
@@ -134,7 +130,13 @@ def make_request(context: LaunchContext) -> list[Action]:
             raise ValueError(
                 f'click must be column and row, got {value("click")!r}. Write click:="350 380".'
             )
-        click = Node(package="tavid", executable="click", output="screen", arguments=words)
+        click = Node(
+            package="tavid",
+            executable="click",
+            namespace=value("namespace"),
+            output="screen",
+            arguments=words,
+        )
         after = RegisterEventHandler(
             OnProcessExit(
                 target_action=click,
@@ -145,21 +147,39 @@ def make_request(context: LaunchContext) -> list[Action]:
     return actions
 
 
-def include(name: str, **arguments: LaunchConfiguration) -> GroupAction:
+def include(name: str) -> GroupAction:
     """Include another launch file of this package, in a scope of its own.
 
-    Without the scope its arguments, "name" for one, would be those of the next file too.
+    It takes the arguments of this launch, but for the names that camera and client count on.
 
     Args:
         name: As "planner".
-        **arguments: Of that file.
 
     Returns:
         The action.
     """
-    path = SHARE / "launch" / f"{name}.launch.py"
-    source = PythonLaunchDescriptionSource(str(path))
-    return GroupAction([IncludeLaunchDescription(source, launch_arguments=arguments.items())])
+    source = PythonLaunchDescriptionSource(str(SHARE / "launch" / f"{name}.launch.py"))
+    fixed = {"name": name, **{f"{topic}_topic": topic for topic in TOPICS}}
+    return GroupAction([IncludeLaunchDescription(source, launch_arguments=fixed.items())])
+
+
+def make_rviz() -> Node:
+    """Make rviz, if it is wanted.
+
+    Returns:
+        The node; what its file names from the root it looks for in the namespace.
+    """
+    path = SHARE / "config" / "tavid.rviz"
+    topics = sorted(set(re.findall(r"/planner/\w+", path.read_text(encoding="utf-8"))))
+    return Node(
+        package="rviz2",
+        executable="rviz2",
+        name="rviz2",
+        namespace=LaunchConfiguration("namespace"),
+        arguments=["-d", str(path)],
+        remappings=[(topic, topic.removeprefix("/")) for topic in topics],
+        condition=IfCondition(LaunchConfiguration("rviz")),
+    )
 
 
 def generate_launch_description() -> LaunchDescription:
@@ -168,19 +188,14 @@ def generate_launch_description() -> LaunchDescription:
     Returns:
         Arguments, rviz, planner, camera, and one request.
     """
-    rviz = Node(
-        package="rviz2",
-        executable="rviz2",
-        name="rviz2",
-        arguments=["-d", str(SHARE / "config" / "tavid.rviz")],
-        condition=IfCondition(LaunchConfiguration("rviz")),
-    )
     return LaunchDescription(
         [
             *ARGUMENTS,
+            # Here too: what an included file sets stays in its scope, and a camera needs it most.
+            set_dds_profile(),
             # First: where it is not installed the launch ends before anything else has started.
-            rviz,
-            include("planner", backend=LaunchConfiguration("backend")),
+            make_rviz(),
+            include("planner"),
             OpaqueFunction(function=make_camera),
             OpaqueFunction(function=make_request),
         ]

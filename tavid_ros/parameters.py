@@ -37,7 +37,7 @@ class PlannerParameters:
         "mini", "mini = the embedded model, or a diffusers folder of CogVideoX.", is_fixed=True
     )
     adapter: str = parameter_field(
-        "default", "default = the one of the model, or a folder, or empty for none.", is_fixed=True
+        "default", "default = the model's own, none = no adapter, or a folder.", is_fixed=True
     )
     device: str = parameter_field("cpu", "torch device: cpu, cuda, cuda:1.", is_fixed=True)
     dtype: str = parameter_field(

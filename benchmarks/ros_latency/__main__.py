@@ -30,9 +30,8 @@ import tempfile
 from pathlib import Path
 
 import rclpy.logging
-from tqdm import tqdm
 
-from benchmarks.command import make_parser, run
+from benchmarks.command import make_bar, make_parser, run
 from benchmarks.plan_times import measure_cancels, measure_plan
 from benchmarks.rig import Rig, make_goal
 from benchmarks.ros_latency.calls import (
@@ -64,14 +63,10 @@ _PARTS = ("cancels", "calls", "refusals", "frames", "overhead")
 _NUM_WARM_PLANS = 3
 
 
-def _bar(num_steps: int, name: str) -> tqdm:
-    return tqdm(total=num_steps, desc=name, unit="", file=sys.stderr, mininterval=0.5)
-
-
 def _measure_cancels(rig: Rig, options: argparse.Namespace) -> dict[str, Figure]:
     goal = make_goal()
     times_sec = [measure_plan(rig, goal, lambda _: None) for _ in range(_NUM_WARM_PLANS)]
-    with _bar(options.trials, "cancels") as bar:
+    with make_bar(options.trials, "cancels") as bar:
         cancels = measure_cancels(rig, goal, options.trials, min(times_sec), lambda _: bar.update())
     return {
         **summarize("cancel_ack", [times.ack_ms for times in cancels]),
@@ -82,7 +77,7 @@ def _measure_cancels(rig: Rig, options: argparse.Namespace) -> dict[str, Figure]
 def _measure_calls(rig: Rig, options: argparse.Namespace) -> dict[str, Figure]:
     rig.start("benchmarks.ros_latency.idle_node")
     figures = summarize("noop_idle", measure_noop(rig, options.trials))
-    with _bar(options.trials, "services") as bar:
+    with make_bar(options.trials, "services") as bar:
         times_ms = measure_calls(rig, make_goal(), options.trials, bar.update)
     parameter_ms = times_ms["parameter_get"] + times_ms["parameter_set"]
     figures |= summarize("parameter", parameter_ms)
@@ -93,7 +88,7 @@ def _measure_calls(rig: Rig, options: argparse.Namespace) -> dict[str, Figure]:
 
 def _measure_refusals(rig: Rig, options: argparse.Namespace) -> dict[str, Figure]:
     goal, num_goals = make_goal(), max(1, options.trials - 1)
-    with _bar(num_goals, "refusals") as bar:
+    with make_bar(num_goals, "refusals") as bar:
         figures = summarize("refusal", measure_refusals(rig, goal, num_goals, bar.update))
     burst_ms, num_unanswered = measure_burst(rig, goal, num_goals)
     figures |= summarize("refusal_burst", burst_ms)
@@ -102,7 +97,7 @@ def _measure_refusals(rig: Rig, options: argparse.Namespace) -> dict[str, Figure
 
 def _measure_overhead(options: argparse.Namespace, folder: Path) -> dict[str, Figure]:
     num_pairs, planner = max(1, options.trials // 5), load_planner(options.backend)
-    with Rig(folder / "overhead") as rig, _bar(num_pairs, "overhead") as bar:
+    with Rig(folder / "overhead") as rig, make_bar(num_pairs, "overhead") as bar:
         node = rig.start_planner(
             {"backend": options.backend}, "benchmarks.ros_latency.recording_planner"
         )
@@ -129,7 +124,7 @@ def _measure_frames(options: argparse.Namespace, folder: Path) -> dict[str, Figu
             "benchmarks.ros_latency.recording_planner",
         )
         camera = start_camera(rig, folder)
-        with _bar(options.trials, "frames") as bar:
+        with make_bar(options.trials, "frames") as bar:
             times = measure_frames(
                 rig, planner, camera, options.trials, options.frame_seconds, bar.update
             )

@@ -24,9 +24,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tqdm import tqdm
-
-from benchmarks.command import make_parser, run
+from benchmarks.command import make_bar, make_parser, run
 from benchmarks.rig import Rig
 from benchmarks.ros_soak.faults import FaultInjector
 from benchmarks.ros_soak.goal_ledger import GoalLedger
@@ -57,10 +55,6 @@ LIMITS = {
 }
 
 
-def _bar(num_steps: int, name: str) -> tqdm:
-    return tqdm(total=num_steps, desc=name, unit="", file=sys.stderr, mininterval=0.5)
-
-
 def _name_growth(growth: Growth | None, prefix: str = "") -> dict[str, Figure]:
     if growth is None:
         return {}
@@ -75,15 +69,15 @@ def _measure_goals(folder: Path, options: argparse.Namespace) -> dict[str, Figur
     figures: dict[str, Figure] = {}
     with Rig(folder) as rig:
         planner, ledger = SoakPlanner(rig), GoalLedger(rig)
-        with _bar(options.goals, "plain goals") as bar:
+        with make_bar(options.goals, "plain goals") as bar:
             figures |= _name_growth(run_plain_goals(planner, ledger, options.goals, bar.update))
-        with _bar(options.cycles, "lifecycle cycles") as bar:
+        with make_bar(options.cycles, "lifecycle cycles") as bar:
             num_failed, growth = run_cycles(rig, planner, ledger, options.cycles, bar.update)
         figures |= {"cycles": options.cycles, "transitions_failed": num_failed}
         figures |= _name_growth(growth, "cycles_")
         # Last, because the killed planners haunt the graph for 20 s each.
         injector = FaultInjector(rig, planner, ledger)
-        with _bar(options.faults, "faults") as bar:
+        with make_bar(options.faults, "faults") as bar:
             for _ in range(options.faults):
                 bar.set_postfix_str(injector.inject(), refresh=False)
                 bar.update()
@@ -107,11 +101,11 @@ def _measure_malformed(folder: Path, options: argparse.Namespace) -> dict[str, F
     with Rig(folder) as rig:
         planner = rig.start_planner({"backend": "fake", "save_plans": False})
         flood = MalformedFlood(rig)
-        with _bar(options.malformed, "malformed at planner") as bar:
+        with make_bar(options.malformed, "malformed at planner") as bar:
             flood.flood_planner(planner, options.malformed, bar.update)
         planner.end()
         segmenter = rig.start("tavid_ros.segmenter_node")
-        with _bar(options.malformed, "malformed at segmenter") as bar:
+        with make_bar(options.malformed, "malformed at segmenter") as bar:
             flood.flood_segmenter(segmenter, options.malformed, bar.update)
     return {
         "malformed_sent": flood.num_sent,

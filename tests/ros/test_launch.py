@@ -1,13 +1,10 @@
-"""The launch files: which parameters win, what is remapped, and that they really start nodes."""
+"""The launch files: which parameters win, what is remapped, and what is started."""
 
 from __future__ import annotations
 
 import dataclasses
 import importlib.util
-import itertools
-import os
 import re
-import subprocess
 import sys
 import types
 from pathlib import Path
@@ -16,33 +13,6 @@ import pytest
 import rclpy
 
 from tests.source_tree import ROOT
-
-needs_launch = pytest.mark.skipif(
-    not all(importlib.util.find_spec(name) for name in ("launch", "launch_ros")),
-    reason="needs launch and launch_ros, which are not on PyPI",
-)
-
-# Runs a launch file and stops it again as soon as its processes have been started.
-PROBE = """
-import sys
-from launch import LaunchDescription, LaunchService
-from launch.actions import IncludeLaunchDescription, RegisterEventHandler, Shutdown
-from launch.event_handlers import OnProcessStart
-from launch.launch_description_sources import PythonLaunchDescriptionSource
-
-def tell(event, context):
-    print("STARTED", *event.cmd, flush=True)
-    return Shutdown()
-
-arguments = dict(word.split(":=", 1) for word in sys.argv[2:])
-source = PythonLaunchDescriptionSource(sys.argv[1])
-service = LaunchService(argv=[])
-service.include_launch_description(LaunchDescription([
-    RegisterEventHandler(OnProcessStart(on_start=tell)),
-    IncludeLaunchDescription(source, launch_arguments=arguments.items()),
-]))
-sys.exit(service.run())
-"""
 
 
 @dataclasses.dataclass
@@ -96,21 +66,32 @@ def load(monkeypatch):
         vars(module).update(names)
         monkeypatch.setitem(sys.modules, name, module)
 
-    def load_file(name):
-        path = ROOT / "launch" / f"{name}.launch.py"
-        spec = importlib.util.spec_from_file_location(f"{name}_launch", path)
+    def load_file(name, path):
+        spec = importlib.util.spec_from_file_location(name, path)
         module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)
         return module
 
-    return load_file
+    load_file("tavid_ros.node_launch", ROOT / "tavid_ros" / "node_launch.py")
+    return lambda name: load_file(f"{name}_launch", ROOT / "launch" / f"{name}.launch.py")
+
+
+def list_actions(module):
+    """What a launch file does, in its order."""
+    return module.generate_launch_description().words[0]
+
+
+def list_arguments(module):
+    """The arguments that a launch file declares itself."""
+    return [action for action in list_actions(module) if "description" in action.options]
 
 
 def make_context(module, **given):
     """All arguments with their defaults, and some given."""
-    defaults = {a.words[0]: a.options["default_value"] for a in module.ARGUMENTS}
+    defaults = {a.words[0]: a.options["default_value"] for a in list_arguments(module)}
     assert set(given) <= set(defaults)
-    for argument in module.ARGUMENTS:
+    for argument in list_arguments(module):
         value = given.get(argument.words[0], argument.options["default_value"])
         assert value in argument.options.get("choices", [value]), argument.words[0]
     return defaults | given
@@ -119,7 +100,7 @@ def make_context(module, **given):
 def make_planner(load, **given):
     """Options of the planner's node for some arguments."""
     module = load("planner")
-    (node,) = module.make_node(make_context(module, **given))
+    (node,) = module.PLANNER.make_node(make_context(module, **given))
     return node.options
 
 
@@ -131,11 +112,43 @@ def file_names(parameters):
 @pytest.mark.parametrize("name", ["planner", "segmenter", "demo"])
 def test_every_argument_has_a_default_and_a_description(load, name):
     module = load(name)
-    for argument in module.ARGUMENTS:
+    arguments = list_arguments(module)
+    assert len(arguments) > 8
+    for argument in arguments:
         assert argument.options["description"].endswith("."), argument.words[0]
-        assert isinstance(argument.options["default_value"], str), argument.words[0]
-    described = module.generate_launch_description().words[0]
-    assert described[: len(module.ARGUMENTS)] == module.ARGUMENTS
+        default = argument.options["default_value"]
+        assert default in argument.options.get("choices", [default]), argument.words[0]
+    assert list_actions(module)[: len(arguments)] == arguments
+
+
+@pytest.mark.parametrize("name", ["planner", "segmenter"])
+def test_parameters_are_arguments_with_their_own_choices(load, name):
+    module = load(name)
+    node = getattr(module, name.upper())
+    arguments = {argument.words[0]: argument for argument in list_arguments(module)}
+    fields = {field.name: field for field in dataclasses.fields(node.parameters_type)}
+    assert node.parameters
+    for parameter in node.parameters:
+        options, field = arguments[parameter].options, fields[parameter]
+        assert options["description"] == field.metadata["description"]
+        words = ("true", "false") if field.default in (True, False) else field.metadata["choices"]
+        assert options.get("choices", [""]) == ["", *words]
+        assert options["default_value"] == ""
+
+
+@pytest.mark.parametrize("name", ["planner", "segmenter", "demo"])
+def test_every_node_gets_the_dds_profile(load, name):
+    actions = list_actions(load(name))
+    first = next(
+        number
+        for number, action in enumerate(actions)
+        if action.words[:1] == ("FASTRTPS_DEFAULT_PROFILES_FILE",)
+    )
+    # What the environment holds counts from there on; before it stand the arguments only.
+    assert all("description" in action.options for action in actions[:first])
+    profile = actions[first]
+    assert profile.words[1].options["default_value"].endswith("config/fastdds_profile.xml")
+    assert profile.options["condition"].words[0].words == ("use_dds_profile",)
 
 
 def test_without_arguments_the_file_of_the_defaults_says_everything(load):
@@ -224,13 +237,31 @@ def find_included(entries):
     }
 
 
-def test_the_demo_hands_its_backend_to_the_planner(load):
-    described = load("demo").generate_launch_description().words[0]
-    included = find_included(described)
+def test_the_demo_leaves_the_planner_the_names_that_the_camera_uses(load):
+    included = find_included(list_actions(load("demo")))
     assert list(included) == ["planner.launch.py"]
-    assert list(included["planner.launch.py"]) == ["backend"]
-    names = {argument.words[0] for argument in load("planner").ARGUMENTS}
-    assert set(included["planner.launch.py"]) <= names
+    fixed = included["planner.launch.py"]
+    planner = load("planner").PLANNER
+    names = {argument.words[0] for argument in planner.declare()}
+    assert fixed == {"name": "planner", **{f"{topic}_topic": topic for topic in planner.topics}}
+    assert set(fixed) <= names
+    # The rest goes through, because it is not named here.
+    assert {"backend", "namespace", "use_sim_time"} <= names - set(fixed)
+
+
+def test_the_demo_puts_all_nodes_into_its_namespace(load):
+    module = load("demo")
+    context = make_context(module, namespace="robot1", target="click", click="3 4")
+    (camera,) = module.make_camera(context)
+    _, after, click = module.make_request(context)
+    (client,) = after.words[0].options["on_exit"](types.SimpleNamespace(returncode=0), None)
+    assert {node.options["namespace"] for node in (camera, click, client)} == {"robot1"}
+    rviz = module.make_rviz()
+    assert rviz.options["namespace"].words == ("namespace",)
+    # A relative name is one of the namespace, and rviz's file has names from the root.
+    assert ("/planner/markers", "planner/markers") in rviz.options["remappings"]
+    (camera,) = module.make_camera(make_context(module, use_sim_time="true"))
+    assert camera.options["parameters"][-1]["use_sim_time"] is True
 
 
 def test_the_demo_takes_the_cameras_mask_or_a_click(load):
@@ -243,7 +274,9 @@ def test_the_demo_takes_the_cameras_mask_or_a_click(load):
     (camera,) = module.make_camera(context)
     assert camera.options["parameters"][-1]["publish_mask"] is False
     segmenter, after, click = module.make_request(context)
-    assert find_included([segmenter]) == {"segmenter.launch.py": {}}
+    included = find_included([segmenter])["segmenter.launch.py"]
+    assert included["name"] == "segmenter"
+    assert included["image_topic"] == "image"
     assert click.options["arguments"] == ["350", "380"]
     handler = after.words[0].options
     assert handler["target_action"] is click
@@ -263,14 +296,14 @@ def test_the_segmenter_takes_its_parameters_as_the_planner_does(load, tmp_path):
     context = make_context(
         module, params_file=str(own), method="grabcut", use_sim_time="true", image_topic="/cam"
     )
-    (node,) = module.make_node(context)
+    (node,) = module.SEGMENTER.make_node(context)
     assert file_names(node.options["parameters"]) == ["segmenter.yaml", "own.yaml"]
     assert node.options["parameters"][-1] == {"method": "grabcut", "use_sim_time": True}
     assert dict(node.options["remappings"])["image/compressed"] == "/cam/compressed"
     assert node.options["respawn"] is False
     context = make_context(module, params_file=str(tmp_path / "nowhere.yaml"))
     with pytest.raises(FileNotFoundError, match="params_file must be a file"):
-        module.make_node(context)
+        module.SEGMENTER.make_node(context)
 
 
 @pytest.mark.parametrize("name", ["planner", "demo"])
@@ -279,24 +312,8 @@ def test_the_readme_names_real_arguments(load, name):
     lines = [line for line in text.splitlines() if f"ros2 launch tavid {name}.launch.py" in line]
     used = set(re.findall(r"(\w+):=", " ".join(lines)))
     assert lines
-    assert used <= {argument.words[0] for argument in load(name).ARGUMENTS}
-
-
-@needs_launch
-@pytest.mark.slow
-def test_a_real_launch_starts_the_node_with_its_parameters(tmp_path):
-    own = tmp_path / "own.yaml"
-    own.write_text("/**: {ros__parameters: {seed: 7}}\n")
-    words = [str(ROOT / "launch" / "planner.launch.py"), f"params_file:={own}", "backend:=fake"]
-    done = subprocess.run(
-        [sys.executable, "-c", PROBE, *words],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    started = done.stdout[done.stdout.index("STARTED") :].split()
-    files = [after for word, after in itertools.pairwise(started) if word == "--params-file"]
-    assert file_names(files[:2]) == ["planner.yaml", "own.yaml"]
-    assert Path(files[2]).name.startswith("launch_params_")
+    known = {argument.words[0] for argument in list_arguments(load(name))}
+    if name == "demo":
+        # It hands on what it does not know itself.
+        known |= {argument.words[0] for argument in list_arguments(load("planner"))}
+    assert used <= known

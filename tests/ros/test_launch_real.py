@@ -1,0 +1,94 @@
+"""The launch files under the real launch system, where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.source_tree import ROOT
+
+pytestmark = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("launch", "launch_ros")),
+    reason="needs launch and launch_ros, which are not on PyPI",
+)
+
+# Runs a launch file, tells what it starts, and stops as soon as a certain program was started.
+PROBE = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription, RegisterEventHandler, Shutdown
+from launch.event_handlers import OnProcessStart
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+def tell(event, context):
+    profile = event.env.get("FASTRTPS_DEFAULT_PROFILES_FILE", "none")
+    print("STARTED", f"PROFILE={profile}", *event.cmd, flush=True)
+    return Shutdown() if event.cmd[0].endswith(sys.argv[2]) else None
+
+arguments = dict(word.split(":=", 1) for word in sys.argv[3:])
+source = PythonLaunchDescriptionSource(sys.argv[1])
+service = LaunchService(argv=[])
+service.include_launch_description(LaunchDescription([
+    RegisterEventHandler(OnProcessStart(on_start=tell)),
+    IncludeLaunchDescription(source, launch_arguments=arguments.items()),
+]))
+sys.exit(service.run())
+"""
+
+
+def launch(name, last_program, *words):
+    """Launch for real, and give the command of every process that was started."""
+    path = str(ROOT / "launch" / f"{name}.launch.py")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment.pop("FASTRTPS_DEFAULT_PROFILES_FILE", None)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, path, last_program, *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("STARTED ")]
+    return {Path(words[2]).name: words[1:] for words in map(str.split, lines)}
+
+
+@pytest.mark.slow
+def test_a_real_launch_starts_the_node_with_its_parameters(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("/**: {ros__parameters: {seed: 7}}\n")
+    started = launch("planner", "planner_node", f"params_file:={own}", "backend:=fake")
+    words = started["planner_node"]
+    files = [after for word, after in itertools.pairwise(words) if word == "--params-file"]
+    assert [Path(name).name for name in files[:2]] == ["planner.yaml", "own.yaml"]
+    assert Path(files[2]).name.startswith("launch_params_")
+
+
+@pytest.mark.slow
+def test_a_real_demo_gives_the_camera_its_namespace_and_the_profile(tmp_path):
+    started = launch(
+        "demo", "camera_node", "backend:=fake", "namespace:=robot1", "ask:=false", "name:=other"
+    )
+    assert set(started) >= {"planner_node", "camera_node"}
+    for name in ("planner_node", "camera_node"):
+        assert started[name][0].endswith("config/fastdds_profile.xml")
+        assert "__ns:=/robot1" in started[name]
+    assert "__node:=planner" in started["planner_node"]
+
+
+@pytest.mark.parametrize("name", ["planner", "segmenter", "demo"])
+def test_show_args_tells_every_argument(name):
+    from launch.launch_description_sources import get_launch_description_from_python_launch_file
+
+    path = str(ROOT / "launch" / f"{name}.launch.py")
+    arguments = get_launch_description_from_python_launch_file(path).get_launch_arguments()
+    assert len(arguments) > 8
+    for argument in arguments:
+        assert argument.description.strip(), argument.name
+        assert argument.default_value is not None, argument.name
