@@ -8,6 +8,7 @@ import signal
 import time
 
 import numpy as np
+import psutil
 import pytest
 import rclpy
 import yaml
@@ -169,6 +170,50 @@ def test_limits_end_it(robot, record):
     wait_for(recorder.is_finished.is_set)
     assert not recorder.close()
     assert "MB free, got" in recorder.failure
+
+
+def test_messages_that_got_lost_are_counted_and_told(robot, record, tmp_path):
+    """A burst that a queue of one cannot hold: what is missing in the bag is known."""
+    recorder = record(topics=["prompt"], queue_depth=1)
+    publisher = robot.create_publisher(String, "prompt", 1)
+    wait_for(publisher.get_subscription_count)
+    publisher.publish(String(data="first"))
+    wait_for(lambda: recorder.bag.num_messages.total() == 1)
+    for number in range(400):
+        publisher.publish(String(data=f"{number} " + "x" * 50_000))
+    num_seen = -1
+    while num_seen != recorder.bag.num_messages.total():
+        num_seen = recorder.bag.num_messages.total()
+        time.sleep(0.5)
+    assert recorder.close()
+    found, _, metadata, _ = read_bag(tmp_path / "bag")
+    # The last one is never the one that is pushed out.
+    assert found["prompt"][-1].data.startswith("399 ")
+    num_lost = 401 - len(found["prompt"])
+    assert num_lost > 0
+    assert list(recorder.num_lost.values()) == [num_lost]
+    assert metadata["custom_data"]["lost_messages"].endswith(f"prompt: {num_lost}")
+
+
+def test_memory_stays_flat_over_a_long_recording(robot, tmp_path):
+    parameters = {"bag": str(tmp_path / "bag"), "topics": ["image"]}
+    publisher = robot.create_publisher(Image, "image", 5)
+    pixels = np.random.default_rng(0).integers(0, 255, (480, 720, 3), np.uint8)
+    message = conversions.message_from_image(pixels, Header())
+    with NodeProcess(
+        "tavid_ros.recorder_node", parameters, tmp_path, namespace=robot.get_namespace()
+    ) as process:
+        wait_for(publisher.get_subscription_count, 60.0)
+        memory_mb = []
+        for index in range(150):
+            publisher.publish(message)
+            time.sleep(0.02)
+            if index % 50 == 49:
+                memory_mb.append(psutil.Process(process.pid).memory_info().rss / 1e6)
+        assert process.end() == 0, process.read_log_tail()
+    assert (tmp_path / "bag" / "bag.mcap").stat().st_size > 30e6
+    # A hundred images of 1 MB came after the first figure.
+    assert memory_mb[2] - memory_mb[0] < 40, memory_mb
 
 
 def test_types_that_are_no_messages_of_ros_are_told(robot, record):
