@@ -139,7 +139,7 @@ class SegmentProcess(ChildProcess):
     def _load(self, connection: socket.socket) -> JobFailure | None:
         options = self._options
         send_message(connection, {"type": "load", "options": dict(options.segmenter)})
-        answer = self._receive(connection, options.load_timeout_sec)
+        answer = self._receive(connection, "load_timeout_sec")
         if isinstance(answer, JobFailure):
             return answer
         header, _ = answer
@@ -185,7 +185,7 @@ class SegmentProcess(ChildProcess):
         except OSError:
             return self._explain_end()
         try:
-            return self._receive(connection, self._options.work_timeout_sec)
+            return self._receive(connection, "work_timeout_sec")
         except OSError:
             return self._explain_end()
 
@@ -200,7 +200,8 @@ class SegmentProcess(ChildProcess):
         header |= {"is_followed": job.is_followed, **dataclasses.asdict(job.query)}
         return {"type": "mark", **header}, arrays
 
-    def _receive(self, connection: socket.socket, timeout_sec: float) -> Message | JobFailure:
+    def _receive(self, connection: socket.socket, limit: str) -> Message | JobFailure:
+        timeout_sec: float = getattr(self._options, limit)
         deadline_sec = time.monotonic() + timeout_sec
         poller = select.poll()
         poller.register(connection, select.POLLIN)
@@ -211,7 +212,7 @@ class SegmentProcess(ChildProcess):
                 return JobFailure(
                     code=ErrorCode.TIMEOUT,
                     message=f"the segmenter must answer within {timeout_sec:g} s, got silence. It "
-                    "was restarted; use a smaller image or model, or raise the time limit.",
+                    f"was restarted; use a smaller image or model, or raise {limit}.",
                 )
         message = receive_message(connection)
         return self._explain_end() if message is None else message

@@ -101,6 +101,7 @@ def test_a_worker_that_hangs_is_restarted(bench):
         answer = bench.ask(points=[Point32(x=3.0, y=3.0)])
         assert not answer.success
         assert "TIMEOUT: the segmenter must answer within 1 s" in answer.message
+        assert "or raise work_timeout_sec" in answer.message
     wait_for(lambda: bench.segmenter._process.pid not in (None, frozen.pid))
 
 
