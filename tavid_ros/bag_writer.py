@@ -13,6 +13,7 @@ from rclpy.duration import Duration
 from rclpy.qos import QoSProfile
 
 from tavid_core.errors import InputError, MissingExtraError, StorageError
+from tavid_ros.mcap_storage import McapStorage
 
 __all__ = ["BagWriter"]
 
@@ -52,6 +53,8 @@ class BagWriter:
         self._lock = threading.Lock()
         self._types = get_typestore(Stores.ROS2_JAZZY)
         self._writer = Writer(path, version=_VERSION, storage_plugin=StoragePlugin.MCAP)
+        # rosbags writes definitions and metadata.yaml; its own MCAP files have no checksums.
+        self._writer.STORAGE_PLUGINS = {StoragePlugin.MCAP: McapStorage}
         if compress:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._connections: dict[str, Any] = {}

@@ -43,8 +43,9 @@ def make_message(number, size):
 def test_what_was_written_before_the_disk_was_full_is_kept(tmp_path):
     bag = BagWriter(tmp_path / "bag")
     bag.add_topic("/data", BYTES, [QoSProfile(depth=1)])
+    # No disk here is small enough.
     storage = bag._writer.storage
-    storage.bio = SmallDisk(storage.bio, 5_000_000)
+    storage._writer._Writer__stream = SmallDisk(storage.stream, 5_000_000)
     messages = [make_message(number, 200_000) for number in range(40)]
 
     def write_all():
@@ -84,3 +85,20 @@ def test_types_and_notes(tmp_path):
     (message,) = found.messages(lambda _: True)
     assert (message.topic, message.received_ns) == ("/prompt", 5)
     assert found.metadata.custom == {"prompt": "Lift it."}
+    assert found.report.notes == []
+
+
+def test_damage_is_seen(tmp_path):
+    """Every byte of the messages is under a checksum."""
+    bag = BagWriter(tmp_path / "bag", compress=False)
+    bag.add_topic("/data", BYTES, [])
+    for number in range(4):
+        bag.write("/data", number, make_message(number, 400_000))
+    bag.close()
+    path = tmp_path / "bag" / "bag.mcap"
+    data = bytearray(path.read_bytes())
+    data[data.index(make_message(1, 400_000)) + 1000] ^= 1
+    path.write_bytes(data)
+    found = Bag(tmp_path / "bag", BagLimits())
+    list(found.messages(lambda _: True))
+    assert any(note.is_loss for note in found.report.notes) or found.report.topics["/data"].num_lost

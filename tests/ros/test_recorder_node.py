@@ -162,8 +162,8 @@ def test_a_recording_of_nothing_leaves_nothing(record, tmp_path):
 def test_limits_end_it(robot, record):
     recorder = record(max_duration_sec=0.3)
     wait_for(recorder.is_finished.is_set)
-    recorder = record(bag=str(recorder.bag.path) + "_2", max_size_mb=1, topics=["prompt"])
-    publish(robot, String, "prompt", 10, [String(data="x" * 600_000)] * 3)
+    recorder = record(bag=str(recorder.bag.path) + "_2", max_size_mb=1, topics=["speech"])
+    publish(robot, String, "speech", 10, [String(data="x" * 600_000)] * 3)
     wait_for(recorder.is_finished.is_set)
     assert recorder.close()
     recorder = record(bag=str(recorder.bag.path) + "_3", min_free_mb=10**9)
