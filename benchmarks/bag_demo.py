@@ -173,6 +173,8 @@ def _finetune_words(demo: BagDemo, clips: Path, adapter: Path) -> list[object]:
     }
     words: list[object] = ["mini", "--base", ASSETS / "mini", "--clips", clips, "--out", adapter]
     words += ["--start-from", ASSETS / "mini_adapter", "--trackers", "none"]
+    # One for all adapters that are tried.
+    words += ["--cache", adapter.with_name("latents.safetensors")]
     for name, value in settings.items():
         words += ["--set", f"{name}={value}"]
     return words

@@ -32,6 +32,7 @@ __all__ = ["CameraNode", "main"]
 
 # Reliable, which connects to every kind of subscription; depth 1, so that a slow one costs nothing.
 _QOS = QoSProfile(depth=1)
+_TELL_SEC = 5.0
 # A recorder shall get all of an episode.
 _EPISODE_QOS = QoSProfile(depth=10)
 
@@ -135,7 +136,13 @@ class CameraNode(Node):
     def _check_waiting(self) -> bool:
         """Tell whether somebody is missing who was to listen."""
         if self._is_waiting:
-            self._is_waiting = not all(each.get_subscription_count() for each in self._own)
+            alone = [each.topic_name for each in self._own if not each.get_subscription_count()]
+            self._is_waiting = bool(alone)
+            if alone:
+                self.get_logger().info(
+                    f"waiting for somebody who listens to {', '.join(alone)}",
+                    throttle_duration_sec=_TELL_SEC,
+                )
         return self._is_waiting
 
     def _publish_and_read(self) -> None:

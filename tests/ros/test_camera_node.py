@@ -15,6 +15,7 @@ import pytest
 import rclpy
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from std_msgs.msg import String
 from tavid.action import PlanInteraction
 
 from tavid_core.errors import InputError
@@ -216,3 +217,19 @@ def test_node_that_is_destroyed_while_it_reads_waits_for_the_picture(context, mo
     threading.Timer(0.3, go_on.set).start()
     node.destroy_node()
     assert go_on.is_set()
+
+
+def test_it_waits_for_listeners_if_asked(start_camera, listener):
+    heard: list[Image] = []
+    listener.create_subscription(Image, "image", heard.append, 100)
+    executor = BackgroundExecutor(listener, num_threads=2)
+    camera = start_camera(rate_hz=50.0, wait_for_listeners=True)
+    wait_for(lambda: listener.count_publishers("prompt"))
+    time.sleep(0.5)
+    assert not heard
+    kinds = {"camera_info": CameraInfo, "depth": Image, "target_mask": Image, "prompt": String}
+    for topic, kind in kinds.items():
+        listener.create_subscription(kind, topic, lambda _: None, 10)
+    wait_for(lambda: heard)
+    executor.stop()
+    assert not camera.is_finished.is_set()
