@@ -9,7 +9,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.step_process import StepError
-from tavid_ros.demo import choose_domain
+from tavid_ros.demo import own_domain
 from tavid_ros.episodes import list_episodes
 from tavid_ros.processes import NodeProcess
 from training.sources.bags.topic_map import CameraTopics, ContactTopic, TopicMap
@@ -40,6 +40,7 @@ TOPICS = TopicMap(
 )
 
 
+@own_domain()
 def record_lab(episodes: Path, bag: Path, folder: Path, *, num_frames: int) -> None:
     """Play every episode once, in real time, and record it.
 
@@ -54,7 +55,6 @@ def record_lab(episodes: Path, bag: Path, folder: Path, *, num_frames: int) -> N
     """
     if bag.exists():
         shutil.rmtree(bag)
-    choose_domain()
     num_sec = len(list_episodes(episodes)) * num_frames / RATE_HZ
     camera_parameters = {
         "source": "episodes",

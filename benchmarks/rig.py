@@ -30,6 +30,7 @@ from tavid_ros.conversions import (
 )
 from tavid_ros.parameters import CameraParameters
 from tavid_ros.processes import NodeProcess
+from tavid_ros.ros_domain import RosDomain
 from tavid_ros.sources import open_source
 from tavid_ros.spinning import BackgroundExecutor
 
@@ -37,7 +38,6 @@ __all__ = ["BenchmarkError", "Moment", "Rig", "check_planned", "make_goal"]
 
 WAIT_SEC = 600.0
 _POLL_SEC = 1.0
-_NUM_DOMAINS = 100
 # ROS's own depth of 10 loses requests on the client's side when many are sent at once.
 _REQUEST_QOS = QoSProfile(depth=256)
 # A plan without an actor is planned to its end too.
@@ -110,7 +110,7 @@ class Rig:
         with ExitStack() as stack:
             before = os.environ.get("ROS_DOMAIN_ID")
             stack.callback(_set_domain, before)
-            _set_domain(str(1 + os.getpid() % _NUM_DOMAINS))
+            _set_domain(str(stack.enter_context(RosDomain()).number))
             context = rclpy.Context()
             rclpy.init(args=["--ros-args", "--disable-rosout-logs"], context=context)
             stack.callback(rclpy.shutdown, context=context)

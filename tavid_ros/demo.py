@@ -31,17 +31,17 @@ from tavid_ros.client import PlanClient, PlanFailedError, PlanTimeoutError, path
 from tavid_ros.client_errors import check_saved
 from tavid_ros.processes import NodeProcess
 from tavid_ros.progress_bar import ProgressBar
+from tavid_ros.ros_domain import RosDomain
 from tavid_ros.snapshot import Snapshot
 from tavid_ros.sources import find_scene, list_scenes
 
-__all__ = ["DemoOptions", "choose_domain", "main", "run_demo"]
+__all__ = ["DemoOptions", "main", "own_domain", "run_demo"]
 
 _START_TIMEOUT_SEC = 600.0
 _CAMERA_TIMEOUT_SEC = 60.0
 _PLAN_TIMEOUT_SEC = 1800.0
 _POLL_SEC = 0.5
 _DEFAULT_OUT = "out/demo"
-_NUM_DOMAINS = 100
 _LOW_CONFIDENCE = 0.5
 # The plan's own and, of a run that got no plan, the first log.
 _OWN_FILES = frozenset({"plan.json", "planner_node.log"})
@@ -153,10 +153,19 @@ def _parse(args: list[str] | None, environment: Mapping[str, str]) -> DemoOption
     return DemoOptions(num_inference_steps=words.pop("steps"), **words)
 
 
-def choose_domain() -> None:
+@contextmanager
+def own_domain() -> Iterator[None]:
     """Keep the demo among itself, unless the user says where it belongs."""
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % _NUM_DOMAINS))
+    if "ROS_DOMAIN_ID" in os.environ:
+        yield
+        return
+    with RosDomain() as domain:
+        os.environ["ROS_DOMAIN_ID"] = str(domain.number)
+        try:
+            yield
+        finally:
+            del os.environ["ROS_DOMAIN_ID"]
 
 
 @contextmanager
@@ -247,12 +256,12 @@ def run_demo(options: DemoOptions) -> str:
         TavidError: If anything failed; the message says what to do.
     """
     options.check()
-    choose_domain()
     out = options.out.absolute()
     out.mkdir(parents=True, exist_ok=True)
     camera_parameters = options.make_camera_parameters()
-    print(f"ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}; logs in {out}", flush=True)
     with ExitStack() as stack:
+        stack.enter_context(own_domain())
+        print(f"ROS_DOMAIN_ID={os.environ['ROS_DOMAIN_ID']}; logs in {out}", flush=True)
         # Of a new name, because whatever has a name in there may be the user's.
         incoming = stack.enter_context(
             tempfile.TemporaryDirectory(prefix=".incoming-", dir=out, ignore_cleanup_errors=True)

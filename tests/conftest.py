@@ -11,13 +11,16 @@ import socket
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tavid_ros.ros_domain import RosDomain
+
 # Read when these libraries are first imported, hence before any test module is.
 os.environ.setdefault("MUJOCO_GL", "osmesa")
 os.environ.setdefault("PYOPENGL_PLATFORM", "osmesa")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Two runs on one machine, and two workers of one run, must not hear each other.
-os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
+_DOMAIN = RosDomain()
+os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN.number)
 if "PYTEST_XDIST_WORKER" in os.environ:
     # As many threads as cores in each of two workers would wait for each other.
     os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -100,16 +100,17 @@ class FaultInjector:
     def _cancel(self, name: str) -> None:
         stage = name.rpartition(" ")[2]
 
-        def disturb(goal: Goal) -> None:
+        def disturb(goal: Goal) -> tuple[ErrorCode, ...]:
             if stage != "queued":
                 goal.wait_stage(stage)
-            goal.cancel()
+            if not goal.cancel():
+                # On a busy machine the plan may be ready before the cancel comes.
+                return (ErrorCode.NONE,)
+            # What is acknowledged while the plan is published succeeds all the same.
+            is_late = stage in ("decode", "lift")
+            return (ErrorCode.CANCELED, *((ErrorCode.NONE,) if is_late else ()))
 
-        codes = (ErrorCode.CANCELED,)
-        if stage in ("decode", "lift"):
-            # The plan may be ready before the cancel comes.
-            codes += (ErrorCode.NONE,)
-        self._ledger.run(name, _make_goal(), codes, disturb)
+        self._ledger.run(name, _make_goal(), (ErrorCode.CANCELED,), disturb)
 
     def _fail(self, _name: str) -> None:
         words, code = next(self._failures)

@@ -59,9 +59,14 @@ class Goal:
         while stage not in self._stages and not self.is_over and time.monotonic() < deadline_sec:
             time.sleep(_POLL_SEC)
 
-    def cancel(self) -> None:
-        """Cancel it, and wait for the acknowledgement."""
-        Moment(self._handle.cancel_goal_async()).wait(_ANSWER_SEC)
+    def cancel(self) -> bool:
+        """Cancel it, and wait for the acknowledgement.
+
+        Returns:
+            Whether it is being canceled; a goal that is over is not.
+        """
+        answer = Moment(self._handle.cancel_goal_async()).wait(_ANSWER_SEC)
+        return bool(answer.goals_canceling)
 
     def wait(self) -> PlanInteraction.Impl.GetResultService.Response:
         """Wait for the end.
@@ -125,7 +130,7 @@ class GoalLedger:
         name: str,
         message: PlanInteraction.Goal,
         codes: tuple[ErrorCode, ...],
-        disturb: Callable[[Goal], object] = lambda _: None,
+        disturb: Callable[[Goal], tuple[ErrorCode, ...] | None] = lambda _: None,
     ) -> None:
         """Send a goal, disturb it, and book its end.
 
@@ -133,7 +138,7 @@ class GoalLedger:
             name: What the books call it.
             message: What to plan.
             codes: Of the ends that are right.
-            disturb: Called while it runs.
+            disturb: Called while it runs; may return other codes that are right now.
         """
         try:
             goal = Goal(self._rig.client, message)
@@ -141,7 +146,7 @@ class GoalLedger:
                 self.wrong.append(f"{name}: rejected")
                 return
             self.num_goals += 1
-            disturb(goal)
+            codes = disturb(goal) or codes
             response = goal.wait()
         except BenchmarkError as error:
             self.lost.append(f"{name}: {error}")

@@ -15,8 +15,7 @@ from tavid_ros.processes import NodeProcess
 
 __all__ = ["SoakPlanner"]
 
-# Ended goals are kept for fetching their results; of many goals a second that is a lot of memory.
-_PARAMETERS = {"backend": "fake", "save_plans": False, "result_timeout_sec": 1}
+_PARAMETERS = {"backend": "fake", "save_plans": False}
 _ORPHAN_SEC = 2.0
 _POLL_SEC = 0.01
 _WORKER_SEC = 30.0

@@ -9,7 +9,6 @@ import pytest
 
 HAS_ROS = all(importlib.util.find_spec(name) for name in ("rclpy", "sensor_msgs", "tavid"))
 if HAS_ROS:
-    os.environ["ROS_DOMAIN_ID"] = str(1 + os.getpid() % 100)
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 else:
     collect_ignore_glob = ["test_*.py"]

@@ -13,6 +13,7 @@ import pytest
 
 from tavid_core.files import read_image, read_mask
 from tavid_ros.processes import NodeProcess
+from tavid_ros.ros_domain import RosDomain
 from tavid_ros.sources import find_scene
 from tests.ros.graph import wait_for
 from tests.source_tree import ROOT
@@ -90,8 +91,10 @@ def test_ctrl_c_cancels_the_goal(nodes, scene):
 
 
 def test_without_a_camera_it_says_so(monkeypatch):
-    monkeypatch.setenv("ROS_DOMAIN_ID", str((int(os.environ["ROS_DOMAIN_ID"]) + 70) % 100 + 1))
-    with run_example("plan_and_print.py", "--timeout", "0.5") as process:
+    with RosDomain() as domain:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain.number))
+        process = run_example("plan_and_print.py", "--timeout", "0.5")
+    with process:
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "error: a planner must be there within 0.5 s" in errors

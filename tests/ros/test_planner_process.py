@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -23,13 +22,10 @@ from tavid_ros.client import (
     path_from_uri,
 )
 from tavid_ros.processes import NodeProcess
+from tavid_ros.ros_domain import RosDomain
 from tests.ros.graph import Graph, wait_for
 from tests.ros.messages import make_request
 
-# Domains above 101 use ports that the system gives to others.
-DOMAINS = itertools.cycle(
-    (int(os.environ["ROS_DOMAIN_ID"]) + offset) % 100 + 1 for offset in range(20, 60)
-)
 # Two seconds, and what a busy machine adds until the signal is heard and the end is seen.
 LONGEST_END_SEC = 3.0
 PARAMETERS = {"backend": "fake", "worker_niceness": 0}
@@ -68,8 +64,9 @@ def start_planner(tmp_path, own_domain):
 @pytest.fixture
 def own_domain(monkeypatch):
     """A DDS domain for one test: a killed planner haunts its domain for 20 s."""
-    domain = next(DOMAINS)
-    monkeypatch.setenv("ROS_DOMAIN_ID", str(domain))
+    with RosDomain() as domain:
+        monkeypatch.setenv("ROS_DOMAIN_ID", str(domain.number))
+        yield
 
 
 @pytest.fixture

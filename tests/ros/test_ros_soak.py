@@ -93,15 +93,12 @@ def test_other_ends_and_rejections_are_wrong_and_segments_are_found(tmp_path):
         assert [line.split(":")[:2] for line in ledger.wrong] == [
             ["odd", f" status {GoalStatus.STATUS_ABORTED}, NON_FINITE"]
         ]
-        ledger.run(
-            "first",
-            make_plain_goal(step_ms=200),
-            (ErrorCode.CANCELED,),
-            lambda first: (
-                ledger.run("second", make_plain_goal(), (ErrorCode.NONE,)),
-                first.cancel(),
-            ),
-        )
+
+        def disturb(first):
+            ledger.run("second", make_plain_goal(), (ErrorCode.NONE,))
+            assert first.cancel()
+
+        ledger.run("first", make_plain_goal(step_ms=200), (ErrorCode.CANCELED,), disturb)
         assert ledger.wrong[1:] == ["second: rejected"]
         assert (ledger.num_goals, ledger.lost) == (2, [])
         segments = find_segments(planner.pid)

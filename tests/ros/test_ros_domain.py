@@ -1,0 +1,41 @@
+"""Runs on one machine have domains of their own, and give them back."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tavid_core.errors import NotReadyError
+from tavid_ros import ros_domain
+from tavid_ros.ros_domain import RosDomain
+
+HOLD = """
+from tavid_ros.ros_domain import RosDomain
+domain = RosDomain()
+print(domain.number, flush=True)
+input()
+"""
+
+
+def test_two_runs_have_two_domains_also_in_two_processes():
+    with RosDomain() as one, RosDomain() as two:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen([sys.executable, "-c", HOLD], **pipes, text=True) as other:
+            numbers = {one.number, two.number, int(other.stdout.readline())}
+            other.kill()
+    assert len(numbers) == 3
+    assert all(1 <= number <= 100 for number in numbers)
+
+
+def test_a_domain_that_was_given_back_is_free(monkeypatch):
+    with RosDomain() as taken:
+        pass
+    monkeypatch.setattr(ros_domain.os, "getpid", lambda: taken.number - 1)
+    with RosDomain() as again:
+        assert again.number == taken.number
+
+
+def test_a_machine_without_a_free_domain_is_told(monkeypatch):
+    monkeypatch.setattr(ros_domain, "_NUM_DOMAINS", 0)
+    with pytest.raises(NotReadyError, match="ROS domains must be free, got all taken"):
+        RosDomain()
