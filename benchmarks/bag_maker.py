@@ -47,6 +47,7 @@ class BagScene:
         with_depth: Whether there is depth.
         stamp_offset_ns: Of the header stamps against the time of receiving.
         focal_px: Of the camera, both ways, pixels; None = as many as the image is wide.
+        noise: Of the camera, standard deviation, grey levels.
     """
 
     size_hw: tuple[int, int] = (64, 96)
@@ -57,6 +58,7 @@ class BagScene:
     with_depth: bool = False
     stamp_offset_ns: int = 0
     focal_px: float | None = None
+    noise: float = 0.0
 
     @property
     def contact_image(self) -> int:
@@ -77,6 +79,9 @@ class BagScene:
         image = cv2.resize(noise.astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
         image[self.target_mask(index)] = (200, 60, 40)
         image[self.actor_mask(index)] = (225, 185, 150)
+        if self.noise:
+            noise = np.random.default_rng(index).normal(0, self.noise, image.shape)
+            image = np.clip(image + noise, 0, 255).astype(np.uint8)
         return image
 
     def target_mask(self, index: int) -> NDArray[np.bool_]:

@@ -3,9 +3,9 @@
     python -m benchmarks.bags            # a table
     python -m benchmarks.bags --json     # one line
 
-The stream has 720x480 JPEG images at 30 Hz, a target mask, an actor mask and camera_info with each
-of them. Processor time is that of the whole command, from bag to mp4, all its processes together;
-memory is that of its largest process.
+The stream has 720x480 JPEG images with a camera's noise at 30 Hz, a target mask, an actor mask and
+camera_info with each of them, and is read with a topic map. Processor time is that of the whole
+command, from bag to mp4, all its processes together; memory is that of its largest process.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from benchmarks.bag_maker import BagScene, Entry, make_messages, shift_entry, wr
 from benchmarks.command import make_parser, run
 from benchmarks.summary import Figure
 from tavid_core.errors import InputError
+from training.sources.bags.topic_map import CameraTopics, TopicMap
 
 __all__ = ["main"]
 
@@ -40,6 +41,19 @@ LIMITS = {
 }
 
 SIZE_HW, RATE_HZ, SCENE_SEC = (480, 720), 30.0, 10.0
+# As a camera at daylight has; grey levels.
+NOISE = 2.0
+TOPICS = TopicMap(
+    cameras={
+        "camera": CameraTopics(
+            image="/camera/image/compressed",
+            camera_info="/camera/camera_info",
+            target_mask="/camera/target_mask",
+            actor_mask="/camera/actor_mask",
+        )
+    },
+    prompt="/prompt",
+)
 IMAGE_BYTES = SIZE_HW[0] * SIZE_HW[1] * 3
 _MIB = 1024 * 1024
 
@@ -88,7 +102,11 @@ def measure_stream(folder: Path, num_gigabytes: float) -> dict[str, Figure]:
     Returns:
         Times real time per core, peak of memory, and how much more the long one takes.
     """
-    scene = BagScene(size_hw=SIZE_HW, num_images=round(SCENE_SEC * RATE_HZ), rate_hz=RATE_HZ)
+    scene = BagScene(
+        size_hw=SIZE_HW, num_images=round(SCENE_SEC * RATE_HZ), rate_hz=RATE_HZ, noise=NOISE
+    )
+    topics = folder / "topics.yaml"
+    topics.write_text(TOPICS.to_yaml(), encoding="utf-8")
     entries = list(make_messages(scene))
     num_images = max(2 * scene.num_images, round(num_gigabytes * 1e9 / IMAGE_BYTES))
     num_repeats = num_images // scene.num_images
@@ -96,7 +114,8 @@ def measure_stream(folder: Path, num_gigabytes: float) -> dict[str, Figure]:
     for repeats in (max(1, num_repeats // 10), num_repeats):
         bag = folder / f"stream_{repeats}.mcap"
         write_mcap(bag, _repeat(entries, repeats), compression=CompressionType.NONE)
-        cpu_sec, peak_mb = _convert(bag, folder / f"clips_{repeats}", "5b", expected_status=0)
+        words = ["--preset", "5b", "--topics", str(topics)]
+        cpu_sec, peak_mb = _convert(bag, folder / f"clips_{repeats}", words, expected_status=0)
         peaks_mb.append(peak_mb)
         bag.unlink()
     stream_sec = num_repeats * SCENE_SEC
@@ -116,12 +135,14 @@ def _repeat(entries: list[Entry], num_repeats: int) -> Iterator[Entry]:
             yield shift_entry(entry, round(repeat * SCENE_SEC * 1e9))
 
 
-def _convert(bag: Path, out: Path, preset: str, *, expected_status: int) -> tuple[float, float]:
+def _convert(
+    bag: Path, out: Path, words: list[str], *, expected_status: int
+) -> tuple[float, float]:
     """Run the command; gives its processor time and its peak of memory (MiB)."""
     usage_file = out.with_suffix(".usage.json")
     command = [sys.executable, "-m", "benchmarks.child_usage", str(usage_file), sys.executable]
     command += ["-m", "training.sources.bags", str(bag), "--out", str(out)]
-    command += ["--preset", preset, "--workers", "1"]
+    command += [*words, "--workers", "1"]
     process = subprocess.run(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         cwd=Path(__file__).parents[1], env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -178,7 +199,8 @@ def measure_bombs(folder: Path) -> dict[str, Figure]:
         bag = folder / f"{name}.mcap"
         scene = BagScene(num_images=60)
         num_bytes = max(num_bytes, write_bomb(bag, make_messages(scene), 2048 * _MIB, stated_bytes))
-        _, peak_mb = _convert(bag, folder / f"clips_{name}", "mini", expected_status=3)
+        words = ["--preset", "mini"]
+        _, peak_mb = _convert(bag, folder / f"clips_{name}", words, expected_status=3)
         peaks_mb.append(peak_mb)
     return {"bomb_bytes": num_bytes, "bomb_peak_rss_mb": round(max(peaks_mb), 1)}
 
