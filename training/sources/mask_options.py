@@ -69,5 +69,4 @@ def add_masks(jobs: Sequence[RecordingJob], maker: MaskMaker) -> list[RecordingJ
     Returns:
         The jobs.
     """
-    makes_any = maker.clicks_file is not None or maker.from_motion
-    return [MaskedJob(job, maker) for job in jobs] if makes_any else list(jobs)
+    return [MaskedJob(job, maker) for job in jobs] if maker.makes_any else list(jobs)

@@ -64,6 +64,11 @@ class MaskMaker:
         check_method(self.method, checkpoint=self.checkpoint, model_type=self.model_type)
         self.read_clicks()
 
+    @property
+    def makes_any(self) -> bool:
+        """Whether recordings without masks get some."""
+        return self.clicks_file is not None or self.from_motion
+
     def read_clicks(self) -> dict[str, tuple[Clicks, ...]]:
         """Read the clicks; none without a file."""
         return {} if self.clicks_file is None else read_clicks(self.clicks_file)

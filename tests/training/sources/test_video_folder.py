@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tavid_core.errors import InputError
+from tavid_core.frame_fit import FrameFit
 from tests.training.sources.drawn_touch import (
     draw_touch,
     overlap,
@@ -16,8 +17,10 @@ from tests.training.sources.drawn_touch import (
     write_mask_video,
     write_video,
 )
+from training.clips import read_mask, read_records
 from training.sources.recording import Recording, SourceNote
 from training.sources.video.captions import VideoNote, parse_notes, read_notes
+from training.sources.video.command import main
 from training.sources.video.folder import list_video_jobs
 
 DRAWN = draw_touch(num_frames=90, contact=45)
@@ -196,3 +199,45 @@ def test_captions_parse_or_are_refused(text, kind):
     except InputError:
         return
     assert all(note.text for note in notes.values())
+
+
+@pytest.fixture
+def bare_folder(tmp_path):
+    """A video without any mask, of which the actor is not there yet in the first frames."""
+    drawn = draw_touch(num_frames=120, contact=60)
+    still = np.repeat(drawn.frames[:1], 15, axis=0)
+    write_video(tmp_path / "lab" / "push.mp4", np.concatenate([still, drawn.frames]))
+    return tmp_path / "lab", drawn
+
+
+@pytest.mark.parametrize("way", ["point", "box", "motion"])
+def test_videos_without_masks_become_clips(bare_folder, tmp_path, way):
+    folder, drawn = bare_folder
+    column, row = drawn.target_pixels[0].round().astype(int).tolist()
+    marks = {
+        "point": f'"target": [[{column}, {row}]]',
+        "box": f'"box": [{column - 15}, {row - 15}, {column + 15}, {row + 15}]',
+    }
+    words = ["--masks-from-motion"]
+    if way in marks:
+        clicks = tmp_path / "clicks.json"
+        clicks.write_text(f'{{"push_0": [{{"frame": 1, {marks[way]}}}]}}')
+        words = ["--clicks", str(clicks), "--allow-unknown-actor"]
+        # The touch is known, since nobody marked the actor.
+        table = tmp_path / "captions.csv"
+        table.write_text("file_name,text,contact_sec\npush.mp4,A person pushes it.,2.5\n")
+        words += ["--captions", str(table)]
+    out = tmp_path / "clips"
+    words += ["--caption", "A person pushes it.", "--workers", "0", "--out", str(out)]
+    assert main([str(folder), "--preset", "mini", *words]) == 0
+    (record,) = read_records(out)
+    # 96 x 128 pixels become 64 x 96: the middle 85 rows, shrunk.
+    fit = FrameFit((96, 128), (64, 96))
+    found = read_mask(out, record.mask_file)
+    assert overlap(found, fit.fit_mask(drawn.target_masks[0])) > 0.75
+
+
+def test_videos_without_masks_need_somebody_who_makes_them(bare_folder, tmp_path, capsys):
+    words = ["--caption", "x", "--out", str(tmp_path / "clips")]
+    assert main([str(bare_folder[0]), *words]) == 2
+    assert "or use --clicks or --masks-from-motion" in capsys.readouterr().err

@@ -197,6 +197,9 @@ class CameraRecorder:
     def _end_stretch(self) -> Iterator[Path]:
         settings, stretch = self._settings, self._stretch
         self._stretch = None
+        if stretch.camera is None:
+            # It may come just behind the only image.
+            stretch.camera = self._read_camera(stretch.image)
         offset_ns = round(settings.topic_map.pair_max_offset_sec * _NS_PER_SECOND)
         path = stretch.finish(settings.fps, settings.size_hw, offset_ns)
         if path is not None:

@@ -95,6 +95,11 @@ class Stretch:
         self.contact: list[tuple[int, bool]] = []
 
     @property
+    def image(self) -> ImageFile:
+        """The newest one."""
+        return self._image
+
+    @property
     def last_stamp_ns(self) -> int:
         """Of the newest image."""
         return self._image.stamp_ns

@@ -49,7 +49,7 @@ class VideoJob:
     Args:
         name: Unique within the folder.
         video: The file.
-        mask: Target: a picture, a video, or a folder of pictures.
+        mask: Target: a picture, a video, or a folder of pictures; or None.
         actor: Actor, likewise; or None.
         camera: Intrinsics; or None.
         note: Caption and contact.
@@ -61,7 +61,7 @@ class VideoJob:
 
     name: str
     video: Path
-    mask: Path
+    mask: Path | None
     actor: Path | None
     camera: Path | None
     note: VideoNote
@@ -83,7 +83,7 @@ class VideoJob:
         if video.num_missing:
             yield SourceNote("frames missing at the end", video.num_missing, self.video.name)
         view = PictureView(video.size_hw, self._read_camera(video.size_hw))
-        target = _list_masks(self.mask, video)
+        target = _list_masks(self.mask, video) if self.mask else ([], [])
         actor = _list_masks(self.actor, video) if self.actor else ([], [])
         for number, stretch in enumerate(list_stretches(video, self.fps, view)):
             yield Recording(
@@ -163,6 +163,7 @@ def list_video_jobs(
     caption: str | None = None,
     source: str = "video",
     licence: str = "unknown",
+    needs_masks: bool = True,
 ) -> list[VideoJob]:
     """List the videos of a folder and of the folders in it.
 
@@ -173,6 +174,7 @@ def list_video_jobs(
         caption: For videos without one of their own.
         source: Name of the data set.
         licence: Of the data set.
+        needs_masks: Whether every video must have a mask of its target.
 
     Returns:
         One job per video that is no mask.
@@ -201,7 +203,7 @@ def list_video_jobs(
             VideoJob(
                 name=safe_name(str(Path(relative[path]).with_suffix("")).replace("/", "_")),
                 video=path,
-                mask=_find_mask(path),
+                mask=_find_mask(path, is_needed=needs_masks),
                 actor=_find_beside(path, ACTOR),
                 camera=_existing(path.with_name(f"{path.stem}.camera.json")),
                 note=_find_note(path, relative[path], notes or {}, caption),
@@ -218,12 +220,12 @@ def _existing(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _find_mask(video: Path) -> Path:
+def _find_mask(video: Path, *, is_needed: bool) -> Path | None:
     mask = _find_beside(video, MASK)
-    if mask is None:
+    if mask is None and is_needed:
         raise InputError(
             f"{video.name} must have a mask beside it, got no {video.stem}{MASK}.png, .mp4 or "
-            "folder. Draw one: tavid segment."
+            "folder. Draw one (tavid segment), or use --clicks or --masks-from-motion."
         )
     return mask
 
