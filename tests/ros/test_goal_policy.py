@@ -168,3 +168,19 @@ def test_impossible_keep_alive_is_refused(shared_graph, keep_alive_sec):
     status, result = shared_graph.plan(goal)
     assert (status, result.error_code) == (STATUS.STATUS_ABORTED, ErrorCode.INVALID_INPUT)
     assert "keep_alive_sec must be 0 or at least 0.1, got" in result.error_msg
+
+
+def test_cancel_while_the_plan_is_published_is_acknowledged_and_the_goal_succeeds(graph):
+    publishers = graph.start()._plan_publishers
+    publish, acknowledged, handles = publishers.publish, [], []
+
+    def cancel_and_publish(plan, **words):
+        wait_for(lambda: handles)
+        acknowledged.append(finish(handles[0].cancel_goal_async()))
+        publish(plan, **words)
+
+    publishers.publish = cancel_and_publish
+    handles.append(graph.send())
+    status, result = graph.result(handles[0])
+    assert len(acknowledged[0].goals_canceling) == 1
+    assert (status, result.error_code) == (STATUS.STATUS_SUCCEEDED, ErrorCode.NONE)

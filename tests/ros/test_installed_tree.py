@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,17 @@ def test_entry_points_are_executable(install_space):
         path = install_space / "lib" / "tavid" / name
         assert os.access(path, os.X_OK), path
         assert (ROOT / "tavid_ros" / f"{name}.py").is_file()
+
+
+def test_colcon_test_has_the_tests_of_every_node():
+    text = (ROOT / "CMakeLists.txt").read_text(encoding="utf-8")
+    lists = re.findall(r"foreach\((TAVID_\w+)([^)]*)\)", text)
+    names = {name: set(words.split()) for name, words in lists}
+    nodes = {name for name in names["TAVID_ENTRY_POINT"] if name.endswith("_node")}
+    assert nodes == {path.stem for path in (ROOT / "tavid_ros").glob("*_node.py")}
+    assert nodes <= names["TAVID_TEST"]
+    for name in names["TAVID_TEST"]:
+        assert (ROOT / "tests" / "ros" / f"test_{name}.py").is_file(), name
 
 
 def test_a_sourced_ros_installation_is_kept_out(ros_env, tmp_path):

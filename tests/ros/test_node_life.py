@@ -26,6 +26,7 @@ import tavid_ros.planner_node
 from tavid_core.errors import ErrorCode
 from tavid_ros import conversions
 from tavid_ros.callback_guard import CallbackGuard
+from tavid_ros.diagnostics import describe_namesakes
 from tavid_ros.namesakes import Namesakes
 from tavid_ros.planner_node import PlannerNode
 from tavid_ros.spinning import BackgroundExecutor
@@ -273,5 +274,7 @@ def test_namesake_may_be_the_shadow_of_a_killed_process(graph, waited_sec, is_ce
         now[0] += waited_sec
         namesakes.look()
         assert namesakes.is_certain is is_certain
+        level = describe_namesakes(namesakes).level
+        assert level == (DiagnosticStatus.ERROR if is_certain else DiagnosticStatus.WARN)
     finally:
         twin.destroy_node()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import xml.etree.ElementTree as ElementTree
 
 import pytest
+import yaml
 
 from tavid_core.errors import ErrorCode
 from tests.ros.graph import wait_for
@@ -71,3 +73,13 @@ def test_every_name_of_the_planner_is_in_the_document(graph):
 def test_links_lead_to_files():
     for link in re.findall(r"\]\(([^)#]+)\)", DOCUMENT.read_text(encoding="utf-8")):
         assert link.startswith("http") or (DOCUMENT.parent / link).exists(), link
+
+
+def test_rosdoc2_finds_what_its_file_names():
+    package = ElementTree.parse(ROOT / "package.xml")
+    path = ROOT / package.findtext("export/rosdoc2")
+    attic, document = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    assert (attic["type"], attic["version"]) == ("rosdoc2 config", 1)
+    assert (ROOT / document["settings"]["python_source"] / "__init__.py").is_file()
+    (builder,) = document["builders"]
+    assert (ROOT / builder["sphinx"]["user_doc_dir"] / "ros2.md").is_file()
