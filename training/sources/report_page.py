@@ -71,6 +71,7 @@ def render_report(out: Path, report: ConversionReport) -> str:
         _bars(report),
         *_clips(out, report),
         *_rejected(out, report),
+        *_notes(report),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -87,19 +88,27 @@ def _troubles(report: ConversionReport) -> list[str]:
         rows = [(name, why) for name, why in report.failures.items()]
         parts.append(f'<h2>Files not read to their end</h2><div class="bad">{_table(rows)}</div>')
     if report.losses:
-        rows = [(str(count), reason) for reason, count in report.losses.items()]
-        parts.append(f'<h2>Lost or damaged data</h2><div class="bad">{_table(rows)}</div>')
-    notes = [
-        (result.name, note.reason, str(note.count), note.detail)
+        table = _list_notes(report, is_loss=True)
+        parts.append(f'<h2>Lost or damaged data</h2><div class="bad">{table}</div>')
+    return parts
+
+
+def _notes(report: ConversionReport) -> list[str]:
+    """What is no loss: for those who want to know it, behind the pictures."""
+    if not report.remarks:
+        return []
+    return [f"<h2>Notes</h2>{_list_notes(report, is_loss=False)}"]
+
+
+def _list_notes(report: ConversionReport, *, is_loss: bool) -> str:
+    rows = [
+        (result.name, str(note.count), note.reason, note.detail)
         for result in report.results
         for note in result.notes
+        if note.is_loss == is_loss
     ]
-    if notes:
-        more = f"<p>and {len(notes) - MAX_ROWS} more in report.json</p>"
-        parts.append(
-            f"<h2>Notes</h2>{_table(notes[:MAX_ROWS])}{more if len(notes) > MAX_ROWS else ''}"
-        )
-    return parts
+    more = f"<p>and {len(rows) - MAX_ROWS} more in report.json</p>"
+    return _table(rows[:MAX_ROWS]) + (more if len(rows) > MAX_ROWS else "")
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
