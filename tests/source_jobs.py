@@ -60,7 +60,8 @@ class DrawnJob:
             os._exit(9)
         if self.trouble == "bug":
             raise ZeroDivisionError("a bug of a source")
-        yield draw_recording("take", target=self.target)
+        masks = {"target_masks": {}} if self.trouble == "unmarked" else {}
+        yield draw_recording("take", target=self.target, **masks)
         if self.trouble == "twice":
             yield draw_recording("take", target=self.target)
         if self.trouble == "lossy":

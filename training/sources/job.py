@@ -32,12 +32,13 @@ from training.sources.job_state import (
     stamp_job,
     write_result,
 )
-from training.sources.recording import RecordingJob, SourceNote
+from training.sources.recording import Recording, RecordingJob, SourceNote
 
 __all__ = ["PARTS", "run_job"]
 
 PICTURES = f"{STATE}/pictures"
-PARTS = (CLIPS, MASKS, ACTORS, TRUTH, PICTURES)
+UNMARKED = f"{STATE}/unmarked"
+PARTS = (CLIPS, MASKS, ACTORS, TRUTH, PICTURES, UNMARKED)
 MAX_PICTURES_PER_REASON = 2
 
 
@@ -69,6 +70,12 @@ class _Collector:
         self.rejected.append(
             RejectedEntry(found.recording.name, found.start, reason, found.detail, picture)
         )
+
+    def show_unmarked(self, recording: Recording) -> None:
+        """Keep the first frame of a recording without masks, for a user to click on."""
+        name = f"{UNMARKED}/{self.name}/{recording.name}.jpg"
+        self._write(name, recording.read_frames(0, 1)[0])
+        self.notes.append(SourceNote("recordings without a mask of the target", 1, name, False))
 
     def _write(self, name: str, picture: NDArray[np.uint8]) -> None:
         (self.out / name).parent.mkdir(parents=True, exist_ok=True)
@@ -126,5 +133,7 @@ def _work_through(job: RecordingJob, collector: _Collector) -> None:
                 f"recording names must differ within a file, got {item.name!r} twice. Number them."
             )
         names.add(item.name)
+        if not item.target_masks:
+            collector.show_unmarked(item)
         for found in cut(item, collector.rules):
             collector.take(found)

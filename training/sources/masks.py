@@ -11,6 +11,7 @@ from typing import Any
 from tavid_core.errors import ConfigError, InputError
 from tavid_core.segment import Segmenter, check_method, make_segmenter
 from tavid_core.segment_follow import TargetFollower
+from tavid_core.segment_prompt import Segmentation
 from tavid_core.segment_shapes import dilate
 from training.sources.clicks import EVERY, Clicks, read_clicks
 from training.sources.mask_store import MaskStore
@@ -22,6 +23,8 @@ __all__ = ["MaskMaker", "MaskedJob", "complete_masks"]
 READ_CHUNK = 8
 MAX_MOTION_SEC = 60.0
 MAX_LOST_SEC = 1.0
+# Of the height; how far a hand misses where it means to click.
+NUDGE_SHARE = 0.005
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,6 +39,8 @@ class MaskMaker:
         model_type: Of the checkpoint.
         device: Where segment-anything runs.
         min_score: Masks of clicks that score lower are not used.
+        min_stability: Nor those that become another mask when the clicks move by a pixel or two:
+            smallest overlap (intersection over union) of the two.
         min_share: Nor those that are smaller, share of the picture.
         max_share: Nor those that are larger.
 
@@ -51,6 +56,7 @@ class MaskMaker:
     model_type: str = "vit_b"
     device: str = "cpu"
     min_score: float = 0.2
+    min_stability: float = 0.5
     min_share: float = 0.0005
     max_share: float = 0.5
 
@@ -181,11 +187,7 @@ def _segment(recording: Recording, click: Clicks, segmenter: Segmenter, maker: M
         )
     image = recording.read_frames(click.frame, click.frame + 1)[0]
     segmenter.set_image(image)
-    found = segmenter.segment(
-        [*click.on_target, *click.beside] or None,
-        [1] * len(click.on_target) + [0] * len(click.beside) or None,
-        click.box,
-    )
+    found = _ask(segmenter, click)
     share = float(found.mask.mean())
     if not maker.min_share <= share <= maker.max_share:
         raise InputError(
@@ -197,7 +199,37 @@ def _segment(recording: Recording, click: Clicks, segmenter: Segmenter, maker: M
             f"mask must score {maker.min_score:g} or more, got {found.score:.2f}. "
             "Add clicks beside the target, or draw a box."
         )
+    other = _ask(segmenter, _nudge(click, image.shape[1], round(NUDGE_SHARE * image.shape[0])))
+    overlap = (found.mask & other.mask).sum() / (found.mask | other.mask).sum()
+    if overlap < maker.min_stability:
+        raise InputError(
+            "mask must stay the same when the click moves by a pixel or two, got one that shares "
+            f"{overlap:.0%} with it. Click in the middle of the target, or draw a box."
+        )
     return found.mask
+
+
+def _ask(segmenter: Segmenter, click: Clicks) -> Segmentation:
+    return segmenter.segment(
+        [*click.on_target, *click.beside] or None,
+        [1] * len(click.on_target) + [0] * len(click.beside) or None,
+        click.box,
+    )
+
+
+def _nudge(click: Clicks, width: int, shift_px: int) -> Clicks:
+    """Move what points at the target to the side, and stay in the picture."""
+
+    def move(x: float) -> float:
+        shifted = x + max(1, shift_px)
+        return shifted if shifted <= width - 1 else x - max(1, shift_px)
+
+    box = click.box
+    return dataclasses.replace(
+        click,
+        on_target=tuple((move(x), y) for x, y in click.on_target),
+        box=None if box is None else (move(box[0]), box[1], move(box[2]), box[3]),
+    )
 
 
 def _follow(recording: Recording, first: int, frames: range, store: MaskStore) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import cv2
 import pytest
 
 from tavid_core.errors import InputError
@@ -150,6 +151,18 @@ def test_nothing_kept_leaves_no_list_of_clips(tmp_path):
     assert (report.num_clips, report.exit_code) == (0, 2)
     assert not (out / METADATA_NAME).exists()
     assert (out / "report.html").exists()
+
+
+def test_recordings_without_a_mask_leave_a_picture_to_click_on(tmp_path):
+    out = tmp_path / "clips"
+    report = convert_here([DrawnJob("a", trouble="unmarked")], out)
+    name = "conversion/unmarked/a/take.jpg"
+    assert [note.detail for note in report.results[0].notes if "without a mask" in note.reason] == [
+        name
+    ]
+    # Of the recording's own size, so that pixels can be told.
+    assert cv2.imread(str(out / name)).shape == (64, 96, 3)
+    assert not (out / "conversion/unmarked/a/still.jpg").exists()
 
 
 def test_two_shards_in_one_folder_give_the_whole(converted, tmp_path):

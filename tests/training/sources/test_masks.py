@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tavid_core.errors import InputError
+from tavid_core.segment_prompt import Segmentation
 from tests.source_jobs import draw_recording
-from training.sources.clicks import parse_clicks
+from training.sources.clicks import Clicks, parse_clicks
 from training.sources.cut_rules import CutRules
 from training.sources.cutter import Window, cut
 from training.sources.mask_store import MaskStore
-from training.sources.masks import MaskMaker, complete_masks
+from training.sources.masks import MaskMaker, _segment, complete_masks
 from training.sources.recording import Recording, SourceNote
 
 TRUTH = draw_recording(scale=3)
@@ -68,6 +69,39 @@ def test_masks_of_the_wrong_size_or_score_are_not_used(tmp_path):
     for options, told in (({"max_share": 0.005}, "must cover"), ({"min_score": 1.1}, "must score")):
         _, (note,) = complete(tmp_path, JSON, **options)
         assert told in note.detail
+
+
+class EdgeSegmenter:
+    """Marks the half of the picture in which the first click lies."""
+
+    def set_image(self, image):
+        self.size_hw = image.shape[:2]
+
+    def segment(self, points=None, labels=None, box=None):
+        left = np.arange(self.size_hw[1]) < self.size_hw[1] // 2
+        x = box[0] if points is None else points[0][0]
+        is_left = x < self.size_hw[1] // 2
+        mask = np.broadcast_to(left if is_left else ~left, self.size_hw)
+        return Segmentation(mask=mask.copy(), score=0.9, method="sam")
+
+
+@pytest.mark.parametrize(
+    ("click", "is_stable"),
+    [
+        (Clicks(0, on_target=((50, 50),)), True),
+        (Clicks(0, on_target=((143.5, 50),)), False),
+        (Clicks(0, box=(143.5, 20, 160, 60)), False),
+        # At the right edge it moves to the left.
+        (Clicks(0, on_target=((287, 50),)), True),
+    ],
+)
+def test_masks_that_hang_on_a_pixel_are_not_used(click, is_stable):
+    words = (BARE, click, EdgeSegmenter(), MaskMaker(max_share=0.6))
+    if is_stable:
+        assert _segment(*words).any()
+    else:
+        with pytest.raises(InputError, match="must stay the same when the click moves"):
+            _segment(*words)
 
 
 def test_what_moves_is_the_target_and_makes_a_clip(tmp_path):
