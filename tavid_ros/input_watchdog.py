@@ -188,8 +188,14 @@ class InputWatchdog:
             for name, type_names in self._node.get_topic_names_and_types()
             if watched.type_name in type_names and name not in own
         ]
-        alike = [name for name in sorted(alike) if self._node.count_publishers(name)]
+        alike = [name for name in sorted(alike) if self._is_of_others(name)]
         return " or ".join(alike[:_MAX_ALIKE]) or "the topic of your camera (ros2 topic list -t)"
+
+    def _is_of_others(self, topic: str) -> bool:
+        """Tell whether somebody else publishes; the pictures of this node are none to plan on."""
+        own = (self._node.get_name(), self._node.get_namespace())
+        infos = self._node.get_publishers_info_by_topic(topic)
+        return any((info.node_name, info.node_namespace) != own for info in infos)
 
     def _check_silence(
         self, watched: WatchedTopic, publishers: Sequence[TopicEndpointInfo], age_sec: float | None

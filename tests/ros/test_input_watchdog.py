@@ -87,6 +87,8 @@ def test_other_transport_is_told(graph, publish, topic, name, advice):
 
 
 def test_missing_publisher_is_told_with_what_could_be_meant(graph, publish):
+    # Its own overlay and frames are no cameras.
+    graph.node.create_publisher(Image, "an_overlay", 1)
     publish(Image, "front/image_raw")
     told = f"got none. Remap it to {graph.namespace}/front/image_raw, or send the input in the goal"
     wait_for(lambda: (found := graph.problem("image")) and told in found.text)

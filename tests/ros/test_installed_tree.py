@@ -69,6 +69,15 @@ def test_entry_points_are_executable(install_space):
         path = install_space / "lib" / "tavid" / name
         assert os.access(path, os.X_OK), path
         assert (ROOT / "tavid_ros" / f"{name}.py").is_file()
+        # The environment's, not the one that built it.
+        assert path.read_text(encoding="utf-8").startswith("#!/usr/bin/env python3\n")
+
+
+@pytest.mark.slow
+def test_an_entry_point_runs_under_the_python_of_the_environment(install_space, tmp_path):
+    done = run_installed([str(install_space / "lib" / "tavid" / "click"), "--help"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "pixel on the target" in done.stdout
 
 
 def test_colcon_test_has_the_tests_of_every_node():
