@@ -217,7 +217,7 @@ def write_mcap(
     chunk_bytes: int = 256 * 1024,
     prompt: str = "",
 ) -> int:
-    """Write an MCAP file with checksums, as rosbag2's default writer does.
+    """Write an MCAP file with checksums.
 
     Args:
         path: Where to.

@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import strategies as st
 
 from tavid_core.errors import InputError
 from tavid_core.types import CameraIntrinsics
+from tests.source_tree import ROOT
 from training.clips import (
     METADATA_NAME,
     ClipRecord,
@@ -86,6 +89,20 @@ def test_frames_keep_small_coloured_things(tmp_path):
     read = read_frames(tmp_path, RECORD)
     assert read.shape == frames.shape
     assert np.abs(read.astype(int) - frames).mean() < 3.0
+
+
+def test_a_clip_has_the_same_bytes_however_many_cores_write_it(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (9, 64, 96, 3), np.uint8)
+    code = (
+        "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))});"
+        "import numpy as np; from pathlib import Path; from training.clips import write_frames;"
+        "write_frames(Path(sys.argv[2]), np.load(sys.argv[1]), 8.0)"
+    )
+    np.save(tmp_path / "frames.npy", frames)
+    words = [str(tmp_path / "frames.npy"), str(tmp_path / "one.mp4")]
+    subprocess.run([sys.executable, "-c", code, *words], check=True, cwd=ROOT)
+    write_frames(tmp_path / "all.mp4", frames, 8.0)
+    assert (tmp_path / "one.mp4").read_bytes() == (tmp_path / "all.mp4").read_bytes()
 
 
 def test_a_broken_video_is_refused(tmp_path):
