@@ -233,3 +233,19 @@ def test_it_waits_for_listeners_if_asked(start_camera, listener):
     wait_for(lambda: heard)
     executor.stop()
     assert not camera.is_finished.is_set()
+
+
+def test_pictures_come_at_their_rate(start_camera, listener):
+    stamps_ns: list[int] = []
+    listener.create_subscription(
+        CameraInfo,
+        "camera_info",
+        lambda message: stamps_ns.append(conversions.nanoseconds_from_time(message.header.stamp)),
+        100,
+    )
+    executor = BackgroundExecutor(listener, num_threads=2)
+    start_camera(rate_hz=10.0)
+    wait_for(lambda: len(stamps_ns) > 10)
+    executor.stop()
+    # On average, since a busy machine delays single ones.
+    assert 0.09 < (stamps_ns[10] - stamps_ns[0]) / 10e9 < 0.3

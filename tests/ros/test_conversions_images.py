@@ -59,7 +59,7 @@ def test_result_does_not_share_memory_with_the_message():
     np.testing.assert_array_equal(image, before)
 
 
-@pytest.mark.parametrize("encoding", ["mono8", "8UC1"])
+@pytest.mark.parametrize("encoding", ["mono8", "8UC1", "bool"])
 @pytest.mark.parametrize("marked", [1, 255])
 def test_masks_of_both_value_ranges(encoding, marked):
     mask = RGB[:, :, 0] > 128

@@ -6,11 +6,14 @@ import time
 
 import numpy as np
 import pytest
+from rclpy.qos import ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
 from tavid_ros import conversions
+from tavid_ros.input_qos import choose_input_qos
+from tavid_ros.parameters import PlannerParameters
 from tests.ros.graph import wait_for
 from tests.ros.input_graph import BEST_EFFORT, LATCHED, InputGraph, header_at
 from tests.ros.messages import make_request
@@ -132,3 +135,14 @@ def test_clock_that_jumps_back_forgets_stamped_inputs(inputs_graph):
     send()
     assert all(0 <= age_sec < 60 for age_sec in graph.inputs.ages_sec().values())
     assert sum("jumped" in line for line in graph.lines) == 2
+
+
+def test_reliability_and_depth_of_images_are_parameters():
+    parameters = PlannerParameters(image_reliability="reliable", image_depth=7)
+    for name in ("image", "depth"):
+        qos = choose_input_qos(name, parameters)
+        assert (qos.reliability, qos.depth) == (ReliabilityPolicy.RELIABLE, 7)
+    assert choose_input_qos("target_mask", parameters).depth == 1
+    assert choose_input_qos("image", PlannerParameters()).reliability == (
+        ReliabilityPolicy.BEST_EFFORT
+    )

@@ -155,6 +155,7 @@ def test_without_arguments_the_file_of_the_defaults_says_everything(load):
     options = make_planner(load)
     assert options["parameters"] == [str(ROOT / "config" / "planner.yaml")]
     assert options["respawn"] is False
+    assert make_planner(load, respawn="true")["respawn"] is True
 
 
 def test_later_parameters_count_more(load, tmp_path):

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(
 
 # Runs a launch file, tells what it starts, and stops as soon as a certain program was started.
 PROBE = """
-import sys
+import os, signal, sys
 from launch import LaunchDescription, LaunchService
 from launch.actions import IncludeLaunchDescription, RegisterEventHandler, Shutdown
 from launch.event_handlers import OnProcessStart
@@ -29,8 +29,13 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 def tell(event, context):
     profile = event.env.get("FASTRTPS_DEFAULT_PROFILES_FILE", "none")
     print("STARTED", f"PROFILE={profile}", *event.cmd, flush=True)
+    started.append(event.pid)
+    if arguments.get("respawn") == "true" and len(started) == 1:
+        os.kill(event.pid, signal.SIGKILL)
+        return None
     return Shutdown() if event.cmd[0].endswith(sys.argv[2]) else None
 
+started = []
 arguments = dict(word.split(":=", 1) for word in sys.argv[3:])
 source = PythonLaunchDescriptionSource(sys.argv[1])
 service = LaunchService(argv=[])
@@ -42,8 +47,8 @@ sys.exit(service.run())
 """
 
 
-def launch(name, last_program, *words):
-    """Launch for real, and give the command of every process that was started."""
+def run(name, last_program, *words):
+    """Launch for real, and give the words that tell of every process that was started."""
     path = str(ROOT / "launch" / f"{name}.launch.py")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment.pop("FASTRTPS_DEFAULT_PROFILES_FILE", None)
@@ -55,8 +60,12 @@ def launch(name, last_program, *words):
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    lines = [line for line in done.stdout.splitlines() if line.startswith("STARTED ")]
-    return {Path(words[2]).name: words[1:] for words in map(str.split, lines)}
+    return [line.split() for line in done.stdout.splitlines() if line.startswith("STARTED ")]
+
+
+def launch(name, last_program, *words):
+    """Launch for real, and give the profile and command of each program that was started."""
+    return {Path(line[2]).name: line[1:] for line in run(name, last_program, *words)}
 
 
 @pytest.mark.slow
@@ -80,6 +89,12 @@ def test_a_real_demo_gives_the_camera_its_namespace_and_the_profile(tmp_path):
         assert started[name][0].endswith("config/fastdds_profile.xml")
         assert "__ns:=/robot1" in started[name]
     assert "__node:=planner" in started["planner_node"]
+
+
+@pytest.mark.slow
+def test_a_killed_planner_is_started_again():
+    words = run("planner", "planner_node", "respawn:=true", "backend:=fake", "autostart:=false")
+    assert [Path(line[2]).name for line in words] == ["planner_node", "planner_node"]
 
 
 @pytest.mark.parametrize("name", ["planner", "segmenter", "demo"])

@@ -9,6 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+import rclpy
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 
 from tavid_core.errors import CanceledError, ErrorCode, InputError
 from tavid_ros import conversions
@@ -23,6 +26,7 @@ from tavid_ros.client import (
 )
 from tavid_ros.processes import NodeProcess
 from tavid_ros.ros_domain import RosDomain
+from tavid_ros.spare_executor import SpareExecutor
 from tests.ros.graph import Graph, wait_for
 from tests.ros.messages import make_request
 
@@ -72,8 +76,6 @@ def own_domain(monkeypatch):
 @pytest.fixture
 def caller(own_domain):
     """A client in its own node, which nobody spins."""
-    import rclpy
-
     context = rclpy.Context()
     rclpy.init(args=["--ros-args", "--disable-rosout-logs"], context=context)
     node = rclpy.create_node("caller", context=context)
@@ -163,6 +165,28 @@ def test_planner_that_is_killed_is_noticed_and_leaves_no_worker(start_planner, c
         )
     assert time.monotonic() - hits[0] < 3.0
     wait_for(lambda: not is_alive(worker), 2.0)
+
+
+def test_without_autostart_a_lifecycle_manager_brings_the_node_up(start_planner, caller):
+    planner = start_planner(autostart=False)
+    node = caller._node
+    states = node.create_client(GetState, "planner/get_state")
+    changes = node.create_client(ChangeState, "planner/change_state")
+    assert states.wait_for_service(60.0)
+    assert ask_service(node, states, GetState.Request()).current_state.label == "unconfigured"
+    assert find_children(planner.pid) == []
+    for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert ask_service(node, changes, request).success
+    assert ask(caller).touches_target
+
+
+def ask_service(node, client, request):
+    """Call a service of a node that nobody spins."""
+    future = client.call_async(request)
+    with SpareExecutor(node) as spare:
+        wait_for(lambda: spare.wait(0.05) or future.done())
+    return future.result()
 
 
 @pytest.mark.parametrize(

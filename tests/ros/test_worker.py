@@ -34,8 +34,8 @@ class Peer:
     def send(self, kind: str, arrays=None, **header) -> None:
         send_message(self.connection, {"type": kind, **header}, arrays)
 
-    def load(self, backend: str = "fake", model: str = "mini"):
-        self.send("load", backend=backend, options={"model": model})
+    def load(self, backend: str = "fake", model: str = "mini", **options: str):
+        self.send("load", backend=backend, options={"model": model, **options})
         return receive_message(self.connection)[0]
 
     def plan(self, job: str = "1", save_to: str = "", **fields) -> None:
@@ -216,3 +216,10 @@ def test_loads_that_fail_are_told(peer, backend, model, code):
     header = peer.load(backend, model)
     assert header["type"] == "load_failed"
     assert header["code"] == code
+
+
+def test_the_device_is_the_planners(peer):
+    options = {"adapter": "default", "dtype": "float32", "offload": "none"}
+    header = peer.load("tavid", device="cuda:99", **options)
+    assert (header["type"], header["code"]) == ("load_failed", ErrorCode.INVALID_INPUT)
+    assert "device must be one that torch can use here, got 'cuda:99'" in header["message"]
