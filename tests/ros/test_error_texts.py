@@ -16,7 +16,7 @@ from tests.source_tree import ROOT, list_files, parse
 
 WORD = re.compile(r"\b[a-z]+(?:_[a-z0-9]+)+\b")
 # "Set image_reliability to", "or raise watchdog_sec", "it was restarted; raise x".
-ADVICE = re.compile(r"\b(?:set|raise|lower|change)\s+(~?[a-z]+(?:_[a-z0-9]+)+)", re.IGNORECASE)
+ADVICE = re.compile(r"\b(?:[Ss]et|[Rr]aise|[Ll]ower|[Cc]hange)\s+([a-z]+(?:_[a-z0-9]+)+)\b")
 TYPES = (
     parameters.PlannerParameters,
     parameters.SegmenterParameters,
