@@ -92,7 +92,7 @@ def judge_channels(
         judged["contact"] = (0.0, interval.reason or "no hand touches the target")
     if not choice.is_clear:
         for name in ("hands", "contact"):
-            judged[name] = (DOUBTFUL_FACTOR * judged[name][0], choice.reason)
+            judged[name] = (UNCLEAR_FACTOR * judged[name][0], choice.reason)
     faults = sight.faults
     if faults.reason:
         for name in MEASURED_CHANNELS:

@@ -29,6 +29,11 @@ __all__ = ["HeatmapDetector", "HeatmapNetwork"]
 DEFAULT_PATH = Path(__file__).parent.parent / "assets" / "mini_keypoints.safetensors"
 INPUT_HW = (64, 96)
 STRIDE = 2
+# In cells: farther from the highest peak than this, another one is that of something else.
+NEAR_CELLS = 4
+# Mean height of a second head or shoulder. One person gives 0.02 at most.
+CROWD_PEAK = 0.2
+CROWD_NAMES = ("head", "left_shoulder", "right_shoulder")
 
 
 def _block(inputs: int, outputs: int, stride: int = 1, dilation: int = 1) -> nn.Sequential:
@@ -143,7 +148,8 @@ class HeatmapDetector:
             frames: RGB, uint8 (T, H, W, 3), any size.
 
         Returns:
-            Keypoints in the pixels of `frames`; confidence is the height of the heatmap's peak.
+            Keypoints in the pixels of `frames`; confidence is the height of the heatmap's peak, less
+            that of the next one elsewhere.
         """
         check_shape("frames", frames.shape, (None, None, None, 3), "Stack RGB frames.")
         return find_people(self._detect_one, frames)
@@ -155,14 +161,18 @@ class HeatmapDetector:
             [cv2.resize(f, INPUT_HW[::-1], interpolation=cv2.INTER_AREA) for f in frames]
         )
         images = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 127.5 - 1.0
-        peaks, confidence = _peaks(self.network(images).sigmoid().numpy())
+        heatmaps_TKhw = self.network(images).sigmoid().numpy()
+        peaks, heights = _peaks(heatmaps_TKhw)
+        others = _second_heights(heatmaps_TKhw)
+        marks = [k for k, name in enumerate(self.names) if name in CROWD_NAMES]
         # Centre of a heatmap cell, then centre of a pixel of the caller's size.
         scale = np.array([width / INPUT_HW[1], height / INPUT_HW[0]]) * STRIDE
         pixels = (peaks + 0.5) * scale - 0.5
         return Keypoints(
             names=self.names,
             pixels=pixels.astype(np.float32),
-            confidence=confidence.astype(np.float32),
+            confidence=(heights - others).astype(np.float32),
+            is_crowded=bool((others[:, marks].mean(axis=0) >= CROWD_PEAK).any()),
         )
 
 
@@ -182,3 +192,13 @@ def _peaks(heatmaps_TKhw: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDA
             offset += weight[..., None] * np.array([dx, dy])
     peaks = np.stack([columns, rows], axis=-1) + offset / np.maximum(total, 1e-9)[..., None]
     return peaks, heatmaps_TKhw[t, k, rows, columns].astype(np.float64)
+
+
+def _second_heights(heatmaps_TKhw: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Height of the highest place that does not belong to the first peak."""
+    num_frames, num_keypoints, height, width = heatmaps_TKhw.shape
+    best = heatmaps_TKhw.reshape(num_frames, num_keypoints, -1).argmax(-1)
+    row, column = (part[..., None, None] for part in np.divmod(best, width))
+    rows, columns = np.mgrid[:height, :width]
+    is_far = np.maximum(np.abs(rows - row), np.abs(columns - column)) > NEAR_CELLS
+    return np.where(is_far, heatmaps_TKhw, 0.0).max(axis=(2, 3))

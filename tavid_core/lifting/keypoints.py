@@ -64,6 +64,8 @@ class Keypoints:
             where it does not. None from a detector that sees the picture only.
         notes: What was found to be wrong with them, one phrase each.
         others: Further people in the same frames, each without `others`.
+        is_crowded: Whether points of further people are seen that the detector cannot take apart,
+            so that some of these may be theirs.
 
     Raises:
         InputError: If a name is there twice, or a confidence is outside 0..1.
@@ -76,6 +78,7 @@ class Keypoints:
     relative_m: NDArray[np.float32] | None = None
     notes: tuple[str, ...] = ()
     others: tuple[Keypoints, ...] = ()
+    is_crowded: bool = False
 
     def __post_init__(self) -> None:
         """Check names, shapes and range."""

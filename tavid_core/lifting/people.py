@@ -89,6 +89,16 @@ def choose_actor(
     Returns:
         The choice.
     """
+    choice = _choose(people, track, actor_mask)
+    if choice.keypoints is None or not choice.keypoints.is_crowded:
+        return choice
+    reason = "more than one person is seen, too close to tell whose hands these are"
+    return dataclasses.replace(choice, is_clear=False, reason=reason)
+
+
+def _choose(
+    people: Sequence[Keypoints], track: TargetTrack, actor_mask: NDArray[np.bool_] | None
+) -> ActorChoice:
     if actor_mask is not None:
         shares = [_share_in_mask(one, actor_mask) for one in people]
         best = int(np.argmax(shares))
