@@ -148,7 +148,7 @@ class HeatmapDetector:
             frames: RGB, uint8 (T, H, W, 3), any size.
 
         Returns:
-            Keypoints in the pixels of `frames`; confidence is the height of the heatmap's peak, less
+            Keypoints in the pixels of `frames`; confidence is the height of the heatmap's peak less
             that of the next one elsewhere.
         """
         check_shape("frames", frames.shape, (None, None, None, 3), "Stack RGB frames.")
