@@ -13,7 +13,19 @@ from benchmarks.lifting_clips import LiftingClip
 from tavid_core.types import InteractionMotion
 from training.sources.sim.motion import JOINT_NAMES
 
-__all__ = ["Truth", "failure_share_of_worst", "is_failure", "measure", "summarize", "truth_of"]
+__all__ = [
+    "OBJECT_FAILURE_M",
+    "WRIST_FAILURE_M",
+    "Truth",
+    "failure_share_of_worst",
+    "is_failure",
+    "mean_known",
+    "measure",
+    "place_errors",
+    "summarize",
+    "trust_in",
+    "truth_of",
+]
 
 FPS = 8.0
 # Half sides of the boxes around the objects, metres.
@@ -99,18 +111,9 @@ def measure(motion: InteractionMotion, truth: Truth) -> dict[str, float]:
     Returns:
         Errors by name; NaN where there is nothing to compare.
     """
-    tracks = {track.name: track.positions_camera_m for track in (*motion.hands, *motion.body)}
-    found = np.full(truth.joints_m.shape, np.nan)
-    for joint, name in enumerate(JOINT_NAMES):
-        if name in tracks:
-            found[:, joint] = tracks[name]
-    away = np.linalg.norm(found - truth.joints_m, axis=-1)
-    wrist = away[:, JOINT_NAMES.index(truth.hand)]
+    found = _joints_of(motion, truth)
     row = {
-        "wrist_error_m": _mean(wrist),
-        "wrist_lost_share": float(np.isnan(wrist).mean()),
-        "mpjpe_m": _mean(np.linalg.norm(_rooted(found) - _rooted(truth.joints_m), axis=-1)),
-        "w_mpjpe_m": _mean(away),
+        **place_errors(motion, truth),
         "jitter": _jitter(found[:, JOINT_NAMES.index(truth.hand)]),
         "truth_jitter": _jitter(truth.joints_m[:, JOINT_NAMES.index(truth.hand)]),
         "touches_target": float(motion.contact.touches_target),
@@ -119,9 +122,54 @@ def measure(motion: InteractionMotion, truth: Truth) -> dict[str, float]:
         **_measure_target(motion, truth),
         **_measure_contact(motion, truth),
     }
-    trusted = [v for name, v in motion.confidence.items() if name != "rotation"]
-    row["confidence"] = float(np.prod(trusted))
+    row["confidence"] = trust_in(motion)
     return row | {f"confidence_{name}": float(v) for name, v in motion.confidence.items()}
+
+
+def trust_in(motion: InteractionMotion) -> float:
+    """Say how sure a motion is as a whole.
+
+    Args:
+        motion: Lifted.
+
+    Returns:
+        Product of all channels but rotation, which is 0 wherever it was not measured.
+    """
+    return float(np.prod([v for name, v in motion.confidence.items() if name != "rotation"]))
+
+
+def place_errors(
+    motion: InteractionMotion, truth: Truth, frames: slice = slice(None)
+) -> dict[str, float]:
+    """Measure where the joints are.
+
+    Args:
+        motion: Lifted from the clip, or from its first frame.
+        truth: Of the clip.
+        frames: Those that count.
+
+    Returns:
+        Errors by name; NaN where nothing was found.
+    """
+    found, true = _joints_of(motion, truth)[frames], truth.joints_m[frames]
+    away = np.linalg.norm(found - true, axis=-1)
+    wrist = away[:, JOINT_NAMES.index(truth.hand)]
+    return {
+        "wrist_error_m": mean_known(wrist),
+        "wrist_lost_share": float(np.isnan(wrist).mean()),
+        "mpjpe_m": mean_known(np.linalg.norm(_rooted(found) - _rooted(true), axis=-1)),
+        "w_mpjpe_m": mean_known(away),
+    }
+
+
+def _joints_of(motion: InteractionMotion, truth: Truth) -> NDArray[np.float64]:
+    """The lifted joints in the order of the simulated ones; NaN where there are none."""
+    tracks = {track.name: track.positions_camera_m for track in (*motion.hands, *motion.body)}
+    found = np.full((motion.num_frames, *truth.joints_m.shape[1:]), np.nan)
+    for joint, name in enumerate(JOINT_NAMES):
+        if name in tracks:
+            found[:, joint] = tracks[name]
+    return found
 
 
 def _measure_target(motion: InteractionMotion, truth: Truth) -> dict[str, float]:
@@ -136,7 +184,7 @@ def _measure_target(motion: InteractionMotion, truth: Truth) -> dict[str, float]
     angle = np.arccos(np.clip((np.trace(between, axis1=1, axis2=2) - 1) / 2, -1, 1))
     is_six = motion.target_dof == 6
     return {
-        "object_error_m": _mean(np.linalg.norm(place - truth.target_m, axis=-1)),
+        "object_error_m": mean_known(np.linalg.norm(place - truth.target_m, axis=-1)),
         "object_end_error_m": float(np.linalg.norm(place[-1] - truth.target_m[-1])),
         "object_rotation_error_deg": float(np.degrees(angle).mean()) if is_six else math.nan,
         "add_below_10_percent": float((added < 0.1 * truth.diameter_m).mean()),
@@ -207,7 +255,7 @@ def summarize(
         The benchmark's keys; None where nothing was there to measure.
     """
     means = {
-        key: _mean([row[key] for row in rows])
+        key: mean_known([row[key] for row in rows])
         for key in (
             "wrist_error_m",
             "wrist_lost_share",
@@ -239,7 +287,7 @@ def summarize(
         "contact_precision": _ratio(hits, hits + false_hits),
         "contact_recall": _ratio(hits, hits + misses),
         "contact_f1": _ratio(2 * hits, 2 * hits + false_hits + misses),
-        "instance_accuracy": _mean([*right, *(1 - row["touches_target"] for row in decoys)]),
+        "instance_accuracy": mean_known([*right, *(1 - row["touches_target"] for row in decoys)]),
         "wrong_instance_rate": wrong,
     }
     summary: dict[str, float | int | None] = {
@@ -257,7 +305,7 @@ def _rooted(joints_m: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _jitter(path_m: NDArray[np.float64]) -> float:
     """Mean third difference, in the unit of the motion literature: 10 m/s^3."""
-    return _mean(np.linalg.norm(np.diff(path_m, n=3, axis=0), axis=-1) * FPS**3 / 10)
+    return mean_known(np.linalg.norm(np.diff(path_m, n=3, axis=0), axis=-1) * FPS**3 / 10)
 
 
 def _matrix(quaternion_xyzw: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -271,7 +319,15 @@ def _matrix(quaternion_xyzw: NDArray[np.float32]) -> NDArray[np.float64]:
     )
 
 
-def _mean(values: NDArray[np.float64] | Sequence[float]) -> float:
+def mean_known(values: NDArray[np.float64] | Sequence[float]) -> float:
+    """Average what is known.
+
+    Args:
+        values: Some of them NaN.
+
+    Returns:
+        The mean of the others, or NaN without any.
+    """
     known = np.asarray(values, dtype=np.float64)
     known = known[np.isfinite(known)]
     return float(known.mean()) if known.size else math.nan

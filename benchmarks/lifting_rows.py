@@ -20,15 +20,18 @@ SOURCES = ("lifting/**/*.py", "camera.py", "frame_fit.py", "motion.py", "types.p
 DETECTOR = "assets/**/*.safetensors"
 
 
-def code_fingerprint() -> str:
+def code_fingerprint(*parts: str) -> str:
     """Name the code and the weights that decide a clip's errors.
+
+    Args:
+        parts: Of the benchmark, beside "clips" and "metrics", as in the names of its files.
 
     Returns:
         Sixteen hexadecimal digits.
     """
     core, own = Path(tavid_core.__file__).parent, Path(__file__).parent
     files = [path for pattern in (*SOURCES, DETECTOR) for path in core.glob(pattern)]
-    files += [own / f"lifting_{name}.py" for name in ("clips", "metrics")]
+    files += [own / f"lifting_{name}.py" for name in ("clips", "metrics", *parts)]
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(path.name.encode() + path.read_bytes())

@@ -32,6 +32,7 @@ MEASURED_CHANNELS = ("hands", "target", "rotation", "contact")
 # Between two frames a hand does not cross this share of the picture.
 MAX_STEP_SHARE = 0.25
 DOUBTFUL_FACTOR = 0.7
+WEAKEST_SHARE = 0.1
 # Below `LOW_CONFIDENCE` however surely each of several people is seen.
 UNCLEAR_FACTOR = 0.49
 
@@ -83,7 +84,10 @@ def judge_channels(
         "hands": _judge_hands(hands, intrinsics, interval.hand, keypoints.notes),
         "target": _judge_target(track, target, sight.mask),
         "rotation": (target.rotation_confidence, target.rotation_reason),
-        "contact": (interval.confidence, interval.reason or "hand and target do not go together"),
+        "contact": (
+            interval.confidence * interval.timing,
+            interval.reason or "hand and target do not go together",
+        ),
         "scale": (scene.confidence, scene.reason),
     }
     if not hands:
@@ -99,6 +103,8 @@ def judge_channels(
             judged[name] = (faults.factor * judged[name][0], faults.reason)
     confidence = {name: float(np.clip(value, 0, 1)) for name, (value, _) in judged.items()}
     told = {"actor": choice.reason, "hands": "; ".join(keypoints.notes)}
+    if interval.moves_target:
+        told["contact"] = interval.reason
     reasons = {
         name: reason if confidence[name] < LOW_CONFIDENCE else told[name]
         for name, (_, reason) in judged.items()
@@ -129,7 +135,9 @@ def _judge_hands(
     # What a robot will follow is the hand that touches, however sure the other one is.
     acting = [hand for hand in hands if hand.name == touching] or hands
     surest = max(acting, key=lambda hand: float(hand.confidence.mean()))
-    value = float(surest.confidence.mean())
+    # The frames in which it is least sure count as much as all together.
+    weakest = float(np.quantile(surest.confidence, WEAKEST_SHARE))
+    value = (float(surest.confidence.mean()) + weakest) / 2
     if notes:
         return DOUBTFUL_FACTOR * value, "; ".join(notes)
     steps = np.linalg.norm(np.diff(surest.pixels, axis=0), axis=-1)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tavid_core.errors import check_shape
 from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
-from tavid_core.lifting.onset import arrival_frame
+from tavid_core.lifting.onset import arrival_frame, timing_sureness
 from tavid_core.lifting.target import TargetTrack
 
 __all__ = [
@@ -55,6 +55,7 @@ class ContactInterval:
         confidence: 0..1; 0 without contact.
         moves_target: Whether the object left its rest place in this contact.
         reason: Why the confidence is low; empty otherwise.
+        timing: How sure the first frame is, 0..1.
     """
 
     hand: str | None = None
@@ -63,6 +64,7 @@ class ContactInterval:
     confidence: float = 0.0
     moves_target: bool = False
     reason: str = "no hand comes to the target"
+    timing: float = 1.0
 
     @property
     def is_contact(self) -> bool:
@@ -126,7 +128,11 @@ def find_contact(
             arrival = arrival_frame(hand_pixels, is_seen, near, latest, min_speed_px=still_px)
             start = min(start, latest) if arrival is None else arrival
             confidence = _motion_confidence(hand_pixels, hand_confidence, track, onset, end)
-            return _interval(hand, start, end, confidence, moves_target=True)
+            timing, reason = timing_sureness(
+                hand_pixels, is_seen, start, onset, is_measured=onset_frame is not None
+            )
+            held = _interval(hand, start, end, confidence, moves_target=True, reason=reason)
+            return dataclasses.replace(held, timing=timing)
     if not runs:
         return ContactInterval()
     return _near_contact(runs, gaps_px, hand_confidence, track, hand)

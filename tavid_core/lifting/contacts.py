@@ -146,7 +146,7 @@ def _lift(
         point_camera_m=point_m.astype(np.float32) if is_known else None,
         point_target_m=relative_m.astype(np.float32) if is_known else None,
         touches_target=True,
-        confidence=float(interval.confidence),
+        confidence=float(interval.confidence * interval.timing),
     )
 
 

@@ -6,13 +6,20 @@ together. That moment is seen more sharply than nearness, which begins on the wa
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["arrival_frame", "fill_gaps", "speed_of"]
+__all__ = ["arrival_frame", "fill_gaps", "speed_of", "timing_sureness"]
 
 # Slower than this share of its fastest approach a hand has arrived.
 ARRIVED_SPEED_SHARE = 0.25
+# A hand rests on what it takes for about so long before that is seen to move, as a share of its way
+# there: a measured pose shows the motion earlier than the look of the rest place does.
+USUAL_REST, USUAL_REST_OF_POSES = 0.75, 0.35
+# Within this factor of it nothing is odd; at three times more or less half of the sureness is gone.
+USUAL_FACTOR = 1.5
 
 
 def fill_gaps(pixels: NDArray[np.floating], is_seen: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -77,3 +84,44 @@ def arrival_frame(
     frames = np.flatnonzero(begins)
     frames = frames[(frames >= first_near) & (frames <= onset)]
     return int(frames[-1]) if len(frames) else None
+
+
+def timing_sureness(
+    hand_pixels: NDArray[np.floating],
+    is_seen: NDArray[np.bool_],
+    start: int,
+    onset: int,
+    *,
+    is_measured: bool,
+) -> tuple[float, str]:
+    """Say how sure the frame of a touch is.
+
+    A hand that is found at rest long before the target moves may only have waited near it; one that
+    is found there when the target already moves was hidden, or came earlier.
+
+    Args:
+        hand_pixels: Middle of the hand, float (T, 2); NaN where not seen.
+        is_seen: bool (T,), true at least once.
+        start: First frame of the contact.
+        onset: First frame in which the target is seen to move.
+        is_measured: Whether that is known from poses of the target.
+
+    Returns:
+        0..1, and why it is low; empty where it is not.
+    """
+    speed = speed_of(fill_gaps(hand_pixels, is_seen))[: start + 1]
+    first = int(speed.argmax()) if speed.max() > 0 else start
+    while first > 0 and speed[first - 1] > ARRIVED_SPEED_SHARE * speed.max():
+        first -= 1
+    way, rest = start - first, max(onset - start, 0)
+    usual = USUAL_REST_OF_POSES if is_measured else USUAL_REST
+    # A tenth of a frame stands for none.
+    ratio = max(rest, 0.1) / max(way, 1) / usual
+    oddness = max(abs(math.log(ratio)) - math.log(USUAL_FACTOR), 0.0)
+    sureness = 1.0 / (1.0 + (oddness / math.log(2.0)) ** 2)
+    if sureness > 0.7:
+        return sureness, ""
+    return sureness, (
+        f"the hand comes within {way} frames and rests on the target for {rest} before that moves, "
+        "so when it touches is unsure"
+    )

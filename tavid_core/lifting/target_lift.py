@@ -29,6 +29,9 @@ __all__ = ["TargetMotion", "lift_target", "measure_poses", "rollout_depth", "tra
 FOLLOWED_DEPTH_FACTOR, KEPT_DEPTH_FACTOR = 0.85, 0.5
 # A held target is not carried farther than an arm is long.
 MAX_DEPTH_CHANGE_M = 0.8
+# Things are mostly lifted, not carried towards the camera: a hand whose depth changes by this much
+# while it holds something has lost half of its word about it.
+HALF_CHANGE_M = 0.15
 FILLED_CONFIDENCE = 0.3
 
 
@@ -227,9 +230,11 @@ def _followed_depth(
         change_m = np.clip(hand_m - hand_m[start], -MAX_DEPTH_CHANGE_M, MAX_DEPTH_CHANGE_M)
         is_near = depth_m[start] + change_m > 0.5 * rest_m
         held = frames >= start
+        sureness = FOLLOWED_DEPTH_FACTOR / (1.0 + (change_m / HALF_CHANGE_M) ** 2)
         # Where a hand lets go the target stays, until another takes it on from there.
         depth_m[held] += np.where(is_near, change_m, 0.0)[np.minimum(frames, end)][held]
-        factor = np.where(held & track.has_moved, FOLLOWED_DEPTH_FACTOR, factor)
+        followed = np.maximum(sureness, KEPT_DEPTH_FACTOR)[np.minimum(frames, end)]
+        factor = np.where(held & track.has_moved, followed, factor)
     return depth_m, factor
 
 

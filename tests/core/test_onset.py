@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tavid_core.lifting.onset import arrival_frame, fill_gaps, speed_of
+from tavid_core.lifting.onset import arrival_frame, fill_gaps, speed_of, timing_sureness
 
 
 def path(*columns):
@@ -42,3 +42,28 @@ def test_short_paths_have_a_speed(length):
     assert (
         speed_of(path(*range(0, 3 * length, 3))).tolist() == [3.0 if length > 1 else 0.0] * length
     )
+
+
+def timing(start, onset, is_measured=False):
+    """Ask about a hand that is on its way in frames 2 to 7 and rests from frame 8 on."""
+    way = path(0, 0, 0, 4, 10, 17, 24, 30, 34, *[34] * 20)
+    return timing_sureness(way, np.ones(len(way), bool), start, onset, is_measured=is_measured)
+
+
+def test_a_usual_rest_leaves_the_timing_sure():
+    assert timing(8, 13) == (1.0, "")
+    assert timing(8, 10, is_measured=True) == (1.0, "")
+
+
+@pytest.mark.parametrize(("start", "onset"), [(8, 8), (8, 25)], ids=["no rest", "a long rest"])
+def test_an_odd_rest_makes_the_timing_unsure_and_says_so(start, onset):
+    sureness, reason = timing(start, onset)
+    assert sureness < 0.5
+    assert f"rests on the target for {onset - start} before that moves" in reason
+
+
+def test_a_hand_that_never_came_has_an_unsure_timing():
+    still = path(*[5.0] * 12)
+    sureness, reason = timing_sureness(still, np.ones(12, bool), 3, 9, is_measured=False)
+    assert sureness < 0.5
+    assert "comes within 0 frames" in reason
