@@ -32,7 +32,6 @@ MEASURED_CHANNELS = ("hands", "target", "rotation", "contact")
 # Between two frames a hand does not cross this share of the picture.
 MAX_STEP_SHARE = 0.25
 DOUBTFUL_FACTOR = 0.7
-WEAKEST_SHARE = 0.1
 # Below `LOW_CONFIDENCE` however surely each of several people is seen.
 UNCLEAR_FACTOR = 0.49
 
@@ -135,9 +134,7 @@ def _judge_hands(
     # What a robot will follow is the hand that touches, however sure the other one is.
     acting = [hand for hand in hands if hand.name == touching] or hands
     surest = max(acting, key=lambda hand: float(hand.confidence.mean()))
-    # The frames in which it is least sure count as much as all together.
-    weakest = float(np.quantile(surest.confidence, WEAKEST_SHARE))
-    value = (float(surest.confidence.mean()) + weakest) / 2
+    value = float(surest.confidence.mean())
     if notes:
         return DOUBTFUL_FACTOR * value, "; ".join(notes)
     steps = np.linalg.norm(np.diff(surest.pixels, axis=0), axis=-1)

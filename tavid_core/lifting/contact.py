@@ -127,15 +127,34 @@ def find_contact(
             still_px = STILL_SIDES * track.side_px
             arrival = arrival_frame(hand_pixels, is_seen, near, latest, min_speed_px=still_px)
             start = min(start, latest) if arrival is None else arrival
-            confidence = _motion_confidence(hand_pixels, hand_confidence, track, onset, end)
-            timing, reason = timing_sureness(
-                hand_pixels, is_seen, start, onset, is_measured=onset_frame is not None
-            )
-            held = _interval(hand, start, end, confidence, moves_target=True, reason=reason)
-            return dataclasses.replace(held, timing=timing)
+            held, is_measured = (start, end), onset_frame is not None
+            return _moving_contact(hand, hand_pixels, hand_confidence, track, held, is_measured)
     if not runs:
         return ContactInterval()
     return _near_contact(runs, gaps_px, hand_confidence, track, hand)
+
+
+def _moving_contact(
+    hand: str,
+    hand_pixels: NDArray[np.float32],
+    hand_confidence: NDArray[np.float32],
+    track: TargetTrack,
+    frames: tuple[int, int],
+    is_measured: bool,
+) -> ContactInterval:
+    """Judge a hand that holds a target which moves."""
+    (start, end), onset = frames, track.onset_frame
+    is_seen = (hand_confidence >= MIN_HAND_CONFIDENCE) & np.isfinite(hand_pixels).all(axis=-1)
+    timing, reason = timing_sureness(hand_pixels, is_seen, start, onset, is_measured=is_measured)
+    return ContactInterval(
+        hand=hand,
+        start_frame=start,
+        end_frame=end,
+        confidence=_motion_confidence(hand_pixels, hand_confidence, track, onset, end),
+        moves_target=True,
+        reason=reason,
+        timing=timing,
+    )
 
 
 def _near_contact(
@@ -158,7 +177,9 @@ def _near_contact(
     else:
         reason = "a hand comes to the target, but the target is not seen to move"
         confidence = NEAR_ONLY_CONFIDENCE * sureness
-    return _interval(hand, start, end, confidence, moves_target=False, reason=reason)
+    return ContactInterval(
+        hand=hand, start_frame=start, end_frame=end, confidence=confidence, reason=reason
+    )
 
 
 def find_hand_contact(
@@ -357,16 +378,3 @@ def _is_covered(track: TargetTrack, start: int, end: int) -> bool:
     before = float(np.median(track.rest_likeness[:start]))
     during = np.sort(track.rest_likeness[start : end + 1])
     return before - float(during[min(1, len(during) - 1)]) >= COVERED_SHARE
-
-
-def _interval(
-    hand: str, start: int, end: int, confidence: float, *, moves_target: bool, reason: str = ""
-) -> ContactInterval:
-    return ContactInterval(
-        hand=hand,
-        start_frame=start,
-        end_frame=end,
-        confidence=confidence,
-        moves_target=moves_target,
-        reason=reason,
-    )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from tavid_core.lifting.contact import ContactInterval, hand_runs
 from tavid_core.lifting.keypoints import Keypoints
+from tavid_core.lifting.onset import arrival_frame
 from tavid_core.lifting.target import TargetTrack
 
 __all__ = ["find_later_contacts"]
@@ -81,11 +82,15 @@ def _judge(
     sway = np.linalg.norm(between - np.median(between, axis=0), axis=-1)
     if float(np.median(sway)) > MAX_SWAY_SHARE * float(ways.max()):
         return None
+    is_seen = (confidence >= MIN_HAND_CONFIDENCE) & np.isfinite(pixels).all(axis=-1)
+    onset, still_px = int(moving[0]), STANDING_SIDES * track.side_px
+    arrival = arrival_frame(pixels, is_seen, start, onset, min_speed_px=still_px)
+    first = onset if arrival is None else arrival
     together = 1.0 - float(np.median(sway)) / float(ways.max())
     sureness = float(track.confidence[moving].mean()) * float(confidence[moving].mean())
     return ContactInterval(
         hand=name,
-        start_frame=int(moving[0]),
+        start_frame=first,
         end_frame=end,
         confidence=float(np.clip((0.4 + 0.6 * together) * np.sqrt(sureness), 0, 1)),
         moves_target=True,

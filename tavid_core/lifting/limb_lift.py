@@ -28,6 +28,8 @@ MIN_DEPTH_M = 0.25
 USUAL_MARGIN = 3.0
 # Metres nearer per metre sideways, for a hand that reaches out.
 REACH_PER_WAY = 1.0
+# Two first guesses that differ by less come to the same.
+BACK_M = 0.08
 ARM = ("shoulder", "elbow", "hand")
 
 
@@ -122,16 +124,25 @@ def _doubt(
 
 
 def _first_guesses(evidence: LimbEvidence) -> list[NDArray[np.float64]]:
-    """A hand whose touch is not known may come nearer on its way, or stay as far as it was."""
+    """A hand whose touch is not known may come nearer on its way, or stay as far as it was.
+
+    One whose touch is known may go back after it, or stay as far as it was there.
+    """
     held = {anchor.name for anchor in evidence.anchors}
     is_free = [part_of(name) == "hand" and name not in held for name in evidence.names]
-    guesses = [_guess(evidence, np.zeros(len(is_free)))]
+    none = np.zeros(len(is_free))
+    guesses = [_guess(evidence, none)]
     if any(is_free):
         guesses.append(_guess(evidence, np.where(is_free, REACH_PER_WAY, 0.0)))
+    stays = _guess(evidence, none, goes_back=False)
+    if np.abs(stays - guesses[0]).max() > BACK_M:
+        guesses.append(stays)
     return guesses
 
 
-def _guess(evidence: LimbEvidence, nearing: NDArray[np.float64]) -> NDArray[np.float64]:
+def _guess(
+    evidence: LimbEvidence, nearing: NDArray[np.float64], *, goes_back: bool = True
+) -> NDArray[np.float64]:
     """Every point on its ray at the depth it had in frame 0, hands on their way to a touch."""
     depth_m = np.where(
         np.isfinite(evidence.first_depth_m), evidence.first_depth_m, _assumed_depths(evidence)
@@ -140,9 +151,7 @@ def _guess(evidence: LimbEvidence, nearing: NDArray[np.float64]) -> NDArray[np.f
     rays = _filled(evidence.rays)
     for anchor in evidence.anchors:
         k = evidence.names.index(anchor.name)
-        steps = np.linalg.norm(np.diff(rays[:, k], axis=0), axis=-1)
-        way = np.concatenate([[0.0], np.cumsum(steps)])
-        share = np.minimum(way / max(way[anchor.frame], 1e-9), 1.0)
+        share = _share_of_way(rays[:, k], anchor.frame, goes_back=goes_back)
         depths_m[:, k] += share * (anchor.position_m[2] - depth_m[k])
     way = np.linalg.norm(rays - rays[:1], axis=-1) * depth_m
     depths_m = np.maximum(depths_m - nearing * way, MIN_DEPTH_M)
@@ -150,6 +159,17 @@ def _guess(evidence: LimbEvidence, nearing: NDArray[np.float64]) -> NDArray[np.f
     for start, middle, end in _chains(evidence.names):
         points_m[:, middle] = _bend_joint(points_m, rays, start, middle, end, evidence.names)
     return points_m
+
+
+def _share_of_way(rays: NDArray[np.float64], frame: int, *, goes_back: bool) -> NDArray[np.float64]:
+    """Share of the way to a touch, 0..1: after it less again, the nearer to where it came from."""
+    way = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(rays, axis=0), axis=-1))])
+    share = np.minimum(way / max(way[frame], 1e-9), 1.0)
+    if goes_back:
+        away = np.linalg.norm(rays - rays[0], axis=-1)
+        back = np.minimum(away / max(away[frame], 1e-9), 1.0)
+        share[frame:] = back[frame:]
+    return share
 
 
 def _chains(names: tuple[str, ...]) -> list[tuple[int, int, int]]:

@@ -21,6 +21,7 @@ from tavid_core.lifting.anatomy import (
     part_of,
 )
 from tavid_core.lifting.least_squares import Rows
+from tavid_core.lifting.limb_priors import TORSO_PARTS, return_rows, upright_rows
 
 __all__ = [
     "IN_FRONT_M",
@@ -43,14 +44,9 @@ POSTURE_M = 0.5
 ALONE_M = 0.1
 # How far a torso turns or bends within a clip of some seconds, as depth between its points.
 TURN_M = 0.05
-# Without depth and without a network's guess nothing shows a small turn or bend: depth between left
-# and right, and between head, shoulders and hips, in frame 0. The distance is that of the
-# shoulders; longer arms than usual would pull the whole body nearer.
-FIRST_TURN_M, FIRST_BEND_M, SHOULDERS_DISTANCE_SHARE = 0.03, 0.06, 0.02
 DRIFT_FRAMES = 3.0
 # Root-relative points of a network that saw one picture.
 RELATIVE_SIGMA_M = 0.05
-TORSO_PARTS = ("shoulder", "hip", "head")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -187,7 +183,8 @@ def make_rows(
         *_bone_rows(unknowns, values),
         *_smooth_rows(evidence, unknowns, points),
         *_torso_rows(evidence, unknowns, points),
-        *_upright_rows(evidence, unknowns, points),
+        *upright_rows(evidence, unknowns, points),
+        return_rows(evidence, unknowns, points),
         *_anchor_rows(evidence, unknowns, points),
     ]
     if evidence.relative_m is not None:
@@ -330,33 +327,6 @@ def _torso_rows(
         variables = np.concatenate([index[1:], np.repeat(index[:1], num_later, axis=0)], axis=1)
         jacobian = np.tile([-1.0, 1.0, 1.0, -1.0], (num_later, 1)) / TURN_M
         rows.append(Rows(variables, jacobian, (now[1:] - now[0]) / TURN_M))
-    return rows
-
-
-def _upright_rows(
-    evidence: LimbEvidence, unknowns: LimbUnknowns, points: NDArray[np.float64]
-) -> list[Rows]:
-    """A torso that nothing measures is upright, faces the camera and is where it looks to be."""
-    if evidence.has_depth or evidence.relative_m is not None:
-        return []
-    torso = [k for k, name in enumerate(evidence.names) if part_of(name) in TORSO_PARTS]
-    depths_m, index, rows = points[0, :, 2], unknowns.points[0, :, 2], []
-    for first, second in itertools.pairwise(torso):
-        is_pair = part_of(evidence.names[first]) == part_of(evidence.names[second])
-        sigma_m = FIRST_TURN_M if is_pair else FIRST_BEND_M
-        away_m = depths_m[[second]] - depths_m[first]
-        ends = index[[first, second]][None]
-        rows.append(Rows(ends, np.array([[-1.0, 1.0]]) / sigma_m, away_m / sigma_m))
-    for start, end, bone in unknowns.bone_ends:
-        apart = np.linalg.norm(evidence.rays[:, end] - evidence.rays[:, start], axis=-1)
-        # A touch at a place that is known says more about the distance.
-        if bone.kind != "shoulders" or evidence.anchors or not np.nanmax(apart, initial=0.0) > 0:
-            continue
-        distance_m = bone.length_m / float(np.nanmedian(apart))
-        sigma_m = SHOULDERS_DISTANCE_SHARE * distance_m
-        away_m = np.array([(depths_m[start] + depths_m[end]) / 2 - distance_m])
-        pull = np.full((1, 2), 0.5 / sigma_m)
-        rows.append(Rows(index[[start, end]][None], pull, away_m / sigma_m, is_robust=True))
     return rows
 
 

@@ -18,8 +18,10 @@ ARRIVED_SPEED_SHARE = 0.25
 # A hand rests on what it takes for about so long before that is seen to move, as a share of its way
 # there: a measured pose shows the motion earlier than the look of the rest place does.
 USUAL_REST, USUAL_REST_OF_POSES = 0.75, 0.35
-# Within this factor of it nothing is odd; at three times more or less half of the sureness is gone.
+# Within this factor of it nothing is odd; at three times more or less a third of the sureness is
+# gone, and never more than two thirds: that the target is held is sure all the same.
 USUAL_FACTOR = 1.5
+LEAST_SURENESS = 0.3
 
 
 def fill_gaps(pixels: NDArray[np.floating], is_seen: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -107,7 +109,7 @@ def timing_sureness(
         is_measured: Whether that is known from poses of the target.
 
     Returns:
-        0..1, and why it is low; empty where it is not.
+        `LEAST_SURENESS` to 1, and why it is low; empty where it is not.
     """
     speed = speed_of(fill_gaps(hand_pixels, is_seen))[: start + 1]
     first = int(speed.argmax()) if speed.max() > 0 else start
@@ -115,10 +117,10 @@ def timing_sureness(
         first -= 1
     way, rest = start - first, max(onset - start, 0)
     usual = USUAL_REST_OF_POSES if is_measured else USUAL_REST
-    # A tenth of a frame stands for none.
-    ratio = max(rest, 0.1) / max(way, 1) / usual
+    # Half a frame stands for none.
+    ratio = max(rest, 0.5) / max(way, 0.5) / usual
     oddness = max(abs(math.log(ratio)) - math.log(USUAL_FACTOR), 0.0)
-    sureness = 1.0 / (1.0 + (oddness / math.log(2.0)) ** 2)
+    sureness = LEAST_SURENESS + (1 - LEAST_SURENESS) / (1 + (oddness / math.log(2.0)) ** 2)
     if sureness > 0.7:
         return sureness, ""
     return sureness, (

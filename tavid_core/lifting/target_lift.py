@@ -231,11 +231,15 @@ def _followed_depth(
         is_near = depth_m[start] + change_m > 0.5 * rest_m
         held = frames >= start
         sureness = FOLLOWED_DEPTH_FACTOR / (1.0 + (change_m / HALF_CHANGE_M) ** 2)
+        if not track.has_moved[start]:
+            # It is, or is again, where it stood in frame 0.
+            depth_m[held] = rest_m
         # Where a hand lets go the target stays, until another takes it on from there.
         depth_m[held] += np.where(is_near, change_m, 0.0)[np.minimum(frames, end)][held]
         followed = np.maximum(sureness, KEPT_DEPTH_FACTOR)[np.minimum(frames, end)]
         factor = np.where(held & track.has_moved, followed, factor)
-    return depth_m, factor
+    is_back = ~track.has_moved & np.maximum.accumulate(track.has_moved)
+    return np.where(is_back, rest_m, depth_m), factor
 
 
 def _fill(positions_m: NDArray[np.float64], confidence: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -118,3 +118,18 @@ def test_very_short_clips_are_lifted(num_frames):
     points_m = arm_motion()[:num_frames]
     motion = lift_limbs(evidence(points_m))
     assert errors(motion, points_m).max() < 0.05
+
+
+def test_an_arm_that_goes_back_is_where_it_was():
+    """There and back: the way back has a mirror image that is as smooth."""
+    there = arm_motion(17)
+    points_m = np.concatenate([there, there[::-1], np.repeat(there[:1], 6, axis=0)])
+    anchor = Anchor(
+        name="right_hand",
+        frame=16,
+        position_m=points_m[16, 3],
+        sigma_m=np.array([0.1, 0.1, 0.02]),
+    )
+    motion = lift_limbs(evidence(points_m, anchors=(anchor,)))
+    assert errors(motion, points_m)[-6:, 3].max() < 0.05
+    assert motion.sigma_m[-6:, 3].max() < 0.15

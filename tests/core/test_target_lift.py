@@ -15,9 +15,10 @@ CAMERA = CameraIntrinsics(fx=90.0, fy=90.0, cx=47.5, cy=31.5, width=96, height=6
 NUM_FRAMES, START = 10, 4
 
 
-def lift_with_hand(change_m):
+def lift_with_hand(change_m, last_away=NUM_FRAMES - 1):
     """A hand at 1 m that comes nearer by some metres once it holds the target."""
-    held = np.arange(NUM_FRAMES) >= START
+    frames = np.arange(NUM_FRAMES)
+    held = (frames >= START) & (frames <= last_away)
     pixels = np.tile(np.float32([50, 30]), (NUM_FRAMES, 1))
     track = TargetTrack(
         pixels=pixels,
@@ -60,3 +61,9 @@ def test_a_held_target_goes_as_far_as_the_hand():
 @pytest.mark.parametrize(("change_m", "most"), [(0.15, 0.51), (0.4, 0.51), (-0.3, 0.51)])
 def test_a_hand_that_goes_far_in_depth_makes_the_target_unsure(change_m, most):
     assert lift_with_hand(change_m).confidence[-1] <= most
+
+
+def test_a_target_back_in_its_place_is_as_far_as_it_was():
+    track = lift_with_hand(0.1, last_away=7)
+    assert track.positions_camera_m[7, 2] == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_allclose(track.positions_camera_m[8:, 2], 1.1, atol=1e-6)
