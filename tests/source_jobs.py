@@ -9,7 +9,8 @@ import numpy as np
 from tavid_core.errors import InputError
 from tavid_core.types import CameraIntrinsics
 from tests.drawn import CONTACT_FRAME, draw_reach
-from training.sources.recording import Recording, SourceNote
+from training.sources.job_state import read_progress
+from training.sources.recording import Recording, SourceNote, SourceProgress
 
 CAMERA = CameraIntrinsics(fx=90, fy=90, cx=47.5, cy=31.5, width=96, height=64)
 
@@ -64,6 +65,9 @@ class DrawnJob:
         yield draw_recording("take", target=self.target, **masks)
         if self.trouble == "twice":
             yield draw_recording("take", target=self.target)
+        if self.trouble == "slow":
+            yield SourceProgress(0.5)
+            yield SourceNote(f"told so far: {read_progress(self.path, self.name)}", is_loss=False)
         if self.trouble == "lossy":
             yield SourceNote("frames lost", 3, "at 1.2 s")
         yield draw_recording("still", contact=np.zeros(25, dtype=bool))

@@ -19,7 +19,7 @@ from tests.training.sources.bags.bag_helpers import CAMERA, RAW_CAMERA
 from training.sources.bags.job import BagJob
 from training.sources.bags.settings import BagSettings
 from training.sources.bags.topic_map import TopicMap
-from training.sources.recording import Recording
+from training.sources.recording import Recording, SourceProgress
 
 MODEL_HW = (64, 96)
 STAMP_SEC = 1_700_000_000
@@ -118,7 +118,7 @@ def test_a_recorded_moment_is_seen_as_the_live_one(tmp_path, encoding, size_hw, 
     record(tmp_path / "bag.mcap", messages, topics)
     settings = BagSettings(topic_map=TopicMap(cameras={"front": topics}), size_hw=MODEL_HW)
     job = BagJob(name="bag", bag=tmp_path / "bag.mcap", settings=settings)
-    items = job.open()
+    items = (item for item in job.open() if not isinstance(item, SourceProgress))
     recording = next(items)
     assert isinstance(recording, Recording)
 
@@ -147,7 +147,7 @@ def test_a_cut_off_target_is_refused_by_both(tmp_path):
     record(tmp_path / "bag.mcap", messages, RAW_CAMERA)
     settings = BagSettings(topic_map=TopicMap(cameras={"front": RAW_CAMERA}), size_hw=MODEL_HW)
     job = BagJob(name="bag", bag=tmp_path / "bag.mcap", settings=settings)
-    recording, *notes = job.open()
+    recording, *notes = (item for item in job.open() if not isinstance(item, SourceProgress))
     assert not recording.target_masks
     lost = [note for note in notes if note.is_loss]
     assert "target_mask must lie within columns" in lost[0].detail

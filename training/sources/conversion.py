@@ -26,6 +26,7 @@ from training.sources.job_pool import run_in_processes
 from training.sources.job_state import (
     STATE,
     JobResult,
+    read_progress,
     read_result,
     result_path,
     stamp_job,
@@ -38,6 +39,7 @@ from training.sources.report_page import write_report
 __all__ = ["Shard", "assemble", "convert", "list_shards"]
 
 FORMAT = 1
+BAR_FORMAT = "{l_bar}{bar}| {n:.1f}/{total_fmt} {unit}s [{elapsed}<{remaining}{postfix}]"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,17 +241,28 @@ def _is_to_do(out: Path, job: RecordingJob) -> bool:
 
 
 def _run(jobs: Sequence[RecordingJob], out: Path, rules: CutRules, workers: int) -> None:
-    num_clips = 0
-    with tqdm(total=len(jobs), desc="convert", unit="file", disable=not jobs) as bar:
+    num_clips, running = 0, {job.name for job in jobs}
+    with tqdm(
+        total=len(jobs), desc="convert", unit="file", disable=not jobs, bar_format=BAR_FORMAT
+    ) as bar:
+
+        def show() -> None:
+            done = len(jobs) - len(running)
+            # A file that is done takes its own number back just before it is counted.
+            bar.n = max(bar.n, done + sum(read_progress(out, name) for name in running))
+            bar.refresh()
+
         calls = [(job, out, rules) for job in jobs]
-        for index, kept in run_in_processes(run_job, calls, min(workers, max(1, len(jobs)))):
+        num_workers = min(workers, max(1, len(jobs)))
+        for index, kept in run_in_processes(run_job, calls, num_workers, show):
+            running.discard(jobs[index].name)
             if kept is None:
                 name = jobs[index].name
                 error = "reading it killed the process, for want of memory as a rule"
                 write_result(out, JobResult(name=name, stamp="", error=error))
             num_clips += kept or 0
-            bar.set_postfix(clips=num_clips)
-            bar.update()
+            bar.set_postfix(clips=num_clips, refresh=False)
+            show()
 
 
 def _read_results(out: Path, names: Sequence[str]) -> list[JobResult]:

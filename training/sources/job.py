@@ -28,11 +28,12 @@ from training.sources.job_state import (
     JobResult,
     KeptClip,
     RejectedEntry,
+    progress_path,
     result_path,
     stamp_job,
     write_result,
 )
-from training.sources.recording import Recording, RecordingJob, SourceNote
+from training.sources.recording import Recording, RecordingJob, SourceNote, SourceProgress
 
 __all__ = ["PARTS", "run_job"]
 
@@ -71,6 +72,12 @@ class _Collector:
             RejectedEntry(found.recording.name, found.start, reason, found.detail, picture)
         )
 
+    def tell(self, share: float) -> None:
+        """Say to whoever waits how much of the file is read."""
+        path = progress_path(self.out, self.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{share:.3f}", encoding="ascii")
+
     def show_unmarked(self, recording: Recording) -> None:
         """Keep the first frame of a recording without masks, for a user to click on."""
         name = f"{UNMARKED}/{self.name}/{recording.name}.jpg"
@@ -108,6 +115,8 @@ def run_job(job: RecordingJob, out: Path, rules: CutRules) -> int:
         line = traceback.extract_tb(problem.__traceback__)[-1]
         place = f"{Path(line.filename).name}:{line.lineno}"
         error = f"unexpected {type(problem).__name__} at {place}: {problem}"
+    finally:
+        progress_path(out, job.name).unlink(missing_ok=True)
     write_result(
         out,
         JobResult(
@@ -127,6 +136,9 @@ def _work_through(job: RecordingJob, collector: _Collector) -> None:
     for item in job.open():
         if isinstance(item, SourceNote):
             collector.notes.append(item)
+            continue
+        if isinstance(item, SourceProgress):
+            collector.tell(item.share)
             continue
         if item.name in names:
             raise InputError(

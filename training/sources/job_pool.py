@@ -13,9 +13,14 @@ import cv2
 
 __all__ = ["run_in_processes"]
 
+WAIT_SEC = 0.5
+
 
 def run_in_processes(
-    function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]], num_workers: int
+    function: Callable[..., Any],
+    arguments: Sequence[tuple[Any, ...]],
+    num_workers: int,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[int, Any]]:
     """Call a function on each argument list; a call that kills its process does not end the rest.
 
@@ -23,6 +28,7 @@ def run_in_processes(
         function: Importable by name, since the processes start afresh.
         arguments: One tuple per call; picklable.
         num_workers: Processes at a time; 0 calls it in this process.
+        on_wait: Called now and then while the processes work.
 
     Yields:
         Index and what the function returned, in the order of completion; None in place of the
@@ -36,7 +42,7 @@ def run_in_processes(
     waiting = list(range(len(arguments)))[::-1]
     try:
         while waiting:
-            suspects = yield from _drain(function, arguments, num_workers, waiting)
+            suspects = yield from _drain(function, arguments, num_workers, waiting, on_wait)
             # One of these killed the processes of all; alone each tells whether it was the one.
             for index in suspects:
                 with _open_pool(1) as pool:
@@ -56,6 +62,7 @@ def _drain(
     arguments: Sequence[tuple[Any, ...]],
     num_workers: int,
     waiting: list[int],
+    on_wait: Callable[[], None],
 ) -> Iterator[tuple[int, Any]]:
     """Work through the waiting calls; return those that ran when a process died."""
     running: dict[concurrent.futures.Future, int] = {}
@@ -68,8 +75,9 @@ def _drain(
             except BrokenProcessPool:
                 return sorted(running.values())
             done, _ = concurrent.futures.wait(
-                running, return_when=concurrent.futures.FIRST_COMPLETED
+                running, WAIT_SEC, return_when=concurrent.futures.FIRST_COMPLETED
             )
+            on_wait()
             for future in done:
                 try:
                     result = future.result()

