@@ -140,7 +140,7 @@ class Bag:
         limits: BagLimits | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
-        self._on_progress, self._told_sec = on_progress, time.monotonic()
+        self._on_progress, self._told_sec, self._share = on_progress, time.monotonic(), 0.0
         self.report = BagReport()
         self.definitions: dict[str, tuple[str, str]] = {}
         self._limits = limits or BagLimits()
@@ -180,7 +180,8 @@ class Bag:
                 for message, share in self._read_file(file, is_wanted):
                     self.report.keep(message.topic)
                     yield message
-                    self._tell((number + share) / len(self._files))
+                    self._share = (number + share) / len(self._files)
+                    self.tell()
             except InputError as error:
                 errors.append(error)
                 self.report.note("a file that cannot be read", str(error)[:200], is_loss=True)
@@ -188,13 +189,14 @@ class Bag:
         if len(errors) == len(self._files):
             raise errors[0]
 
-    def _tell(self, share: float) -> None:
+    def tell(self) -> None:
+        """Tell `on_progress`, if it was not told just now; for whoever works on what was read."""
         now_sec = time.monotonic()
         # Whoever waits for a word waits for many of these.
         pause_sec = min(_PROGRESS_SEC, self._limits.max_silence_sec / 100)
         if self._on_progress is not None and now_sec - self._told_sec >= pause_sec:
             self._told_sec = now_sec
-            self._on_progress(share)
+            self._on_progress(self._share)
 
     def _read_file(
         self, file: Path, is_wanted: Callable[[str], bool]

@@ -56,9 +56,7 @@ class BagRecorder:
             is_on=topic_map.episodes != "marker", prompt=topic_map.prompt_text
         )
         self._cameras = {
-            camera: CameraRecorder(
-                f"{name}-{camera}", folder, settings, bag.report, self._situation
-            )
+            camera: CameraRecorder(f"{name}-{camera}", folder, settings, bag, self._situation)
             for camera in topic_map.cameras
         }
         self._roles = _list_roles(topic_map.cameras)

@@ -13,7 +13,7 @@ from tavid_core.camera_info import (
     read_intrinsics,
 )
 from tavid_core.errors import InputError
-from training.sources.bags.report import BagReport
+from training.sources.bags.bag import Bag
 from training.sources.bags.resample import Pick, Resampler
 from training.sources.bags.settings import BagSettings
 from training.sources.bags.stretch import Camera, Companion, ImageFile, Stretch
@@ -49,7 +49,7 @@ class CameraRecorder:
         name: Of the bag and the camera; begins the names of the recordings.
         folder: For the files of the recordings.
         settings: How the bag is read.
-        report: Counts what cannot be used.
+        bag: Whose report counts what cannot be used, and which is told that work goes on.
         situation: Changed by the messages that concern all cameras.
     """
 
@@ -58,11 +58,11 @@ class CameraRecorder:
         name: str,
         folder: Path,
         settings: BagSettings,
-        report: BagReport,
+        bag: Bag,
         situation: Situation,
     ) -> None:
         self._name, self._folder, self._settings = name, folder, settings
-        self._report, self._situation = report, situation
+        self._bag, self._report, self._situation = bag, bag.report, situation
         self._stretch: Stretch | None = None
         self._resampler = self._make_resampler()
         self._early: collections.deque[Companion] = collections.deque(maxlen=_MAX_EARLY_COMPANIONS)
@@ -201,7 +201,7 @@ class CameraRecorder:
             # It may come just behind the only image.
             stretch.camera = self._read_camera(stretch.image)
         offset_ns = round(settings.topic_map.pair_max_offset_sec * _NS_PER_SECOND)
-        path = stretch.finish(settings.fps, settings.size_hw, offset_ns)
+        path = stretch.finish(settings.fps, settings.size_hw, offset_ns, self._bag.tell)
         if path is not None:
             yield path
 

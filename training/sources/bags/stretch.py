@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 from tavid_core.distortion import LensDistortion
@@ -160,13 +161,20 @@ class Stretch:
         entries = self._companions.setdefault(companion.role, [])
         entries.append((companion.stamp_ns, span, companion.topic))
 
-    def finish(self, fps: float, model_size_hw: tuple[int, int], max_offset_ns: int) -> Path | None:
+    def finish(
+        self,
+        fps: float,
+        model_size_hw: tuple[int, int],
+        max_offset_ns: int,
+        on_work: Callable[[], None] = lambda: None,
+    ) -> Path | None:
         """Pair what belongs together and write the index.
 
         Args:
             fps: Of the frames.
             model_size_hw: Of the frames that come out.
             max_offset_ns: A mask belongs to an image whose stamp is at most so far away.
+            on_work: Called between masks, of which a long recording has very many.
 
         Returns:
             The index file, or None if there is no frame; then no file is left.
@@ -184,7 +192,7 @@ class Stretch:
             for suffix in (".images", ".raw"):
                 (self._folder / f"{self._name}{suffix}").unlink()
             return None
-        self._write_masks(index, max_offset_ns)
+        self._write_masks(index, max_offset_ns, on_work)
         index.depths = {frame: entry[1] for frame, entry in self._pair("depth", max_offset_ns)}
         index.contact = self._find_contact()
         self._raw.close()
@@ -192,7 +200,9 @@ class Stretch:
         index.save(path)
         return path
 
-    def _write_masks(self, index: SpoolIndex, max_offset_ns: int) -> None:
+    def _write_masks(
+        self, index: SpoolIndex, max_offset_ns: int, on_work: Callable[[], None]
+    ) -> None:
         try:
             view = index.make_view()
         except InputError as error:
@@ -204,6 +214,7 @@ class Stretch:
             for role, spans in roles.items():
                 done: dict[Span, Span | None] = {}
                 for frame, entry in self._pair(role, max_offset_ns):
+                    on_work()
                     raw_span = entry[1]
                     if raw_span not in done:
                         png = self._view_mask(view, role, entry)

@@ -10,7 +10,9 @@ from benchmarks.bag_maker import BagScene, make_messages, write_mcap
 from tavid_core.errors import InputError
 from tests.training.sources.bags.bag_helpers import TOPICS, read_recordings, write_with_rosbags
 from training.sources.bags.bag import Bag, parse_metadata
+from training.sources.bags.bag_recorder import BagRecorder
 from training.sources.bags.limits import BagLimits
+from training.sources.bags.settings import BagSettings
 
 SCENE = BagScene(num_images=30)
 NUM_MESSAGES = 1 + 5 * SCENE.num_images
@@ -153,6 +155,17 @@ def test_a_bag_tells_how_far_it_is_read(tmp_path, kind, last):
     assert shares == sorted(shares)
     assert 0 <= shares[0] < 0.2
     assert last <= shares[-1] <= 1.0
+
+
+def test_work_on_many_masks_is_a_sign_of_life_too(tmp_path):
+    path = tmp_path / "bag.mcap"
+    write_mcap(path, make_messages(SCENE))
+    told = []
+    bag = Bag(path, BagLimits(max_silence_sec=1e-9), told.append)
+    settings = BagSettings(topic_map=TOPICS, size_hw=(64, 96))
+    (_,) = BagRecorder("bag", bag, settings, tmp_path).recordings()
+    # One for each message, and one for each of two masks of 13 frames.
+    assert len(told) == NUM_MESSAGES + 2 * 13
 
 
 def test_no_bag_at_all(tmp_path):
