@@ -21,6 +21,7 @@ from launch.actions import (
     IncludeLaunchDescription,
     OpaqueFunction,
     RegisterEventHandler,
+    Shutdown,
 )
 from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessExit
@@ -69,6 +70,42 @@ ARGUMENTS = [
 TOPICS = ("image", "target_mask", "camera_info", "depth", "prompt")
 
 
+def split_click(text: str) -> list[str]:
+    """Split the argument click.
+
+    Args:
+        text: As "350 380" or "350, 380".
+
+    Returns:
+        Column and row.
+
+    Raises:
+        ValueError: If it is not two numbers.
+    """
+    words = text.replace(",", " ").split()
+    if len(words) != 2 or not all(re.fullmatch(r"\d+(\.\d*)?", word) for word in words):
+        raise ValueError(f'click must be column and row, got {text!r}. Write click:="350 380".')
+    return words
+
+
+def check_arguments(context: LaunchContext) -> list[Action]:
+    """Refuse wrong arguments before anything was started; what was would outlive the launch.
+
+    Args:
+        context: Of the launch.
+
+    Returns:
+        Nothing to do.
+
+    Raises:
+        ValueError: If click is not two numbers.
+    """
+    click = make_reader(context)("click")
+    if click:
+        split_click(click)
+    return []
+
+
 def make_camera(context: LaunchContext) -> list[Node]:
     """Make the camera from the arguments.
 
@@ -95,6 +132,7 @@ def make_camera(context: LaunchContext) -> list[Node]:
             namespace=value("namespace"),
             output="screen",
             parameters=[str(SHARE / "config" / "camera.yaml"), picture],
+            on_exit=Shutdown(reason="without its camera the demo has nothing to show"),
         )
     ]
 
@@ -107,9 +145,6 @@ def make_request(context: LaunchContext) -> list[Action]:
 
     Returns:
         The request; with target:=click the segmenter, the click, and then the request.
-
-    Raises:
-        ValueError: If click is not two numbers.
     """
     value = make_reader(context)
     # It waits until the planner has loaded its model.
@@ -125,17 +160,12 @@ def make_request(context: LaunchContext) -> list[Action]:
         return [request]
     actions: list[Action] = [include("segmenter")]
     if value("click"):
-        words = value("click").replace(",", " ").split()
-        if len(words) != 2:
-            raise ValueError(
-                f'click must be column and row, got {value("click")!r}. Write click:="350 380".'
-            )
         click = Node(
             package="tavid",
             executable="click",
             namespace=value("namespace"),
             output="screen",
-            arguments=words,
+            arguments=split_click(value("click")),
         )
         after = RegisterEventHandler(
             OnProcessExit(
@@ -193,7 +223,8 @@ def generate_launch_description() -> LaunchDescription:
             *ARGUMENTS,
             # Here too: what an included file sets stays in its scope, and a camera needs it most.
             set_dds_profile(),
-            # First: where it is not installed the launch ends before anything else has started.
+            OpaqueFunction(function=check_arguments),
+            # Early: where it is not installed the launch ends before anything else has started.
             make_rviz(),
             include("planner"),
             OpaqueFunction(function=make_camera),

@@ -293,7 +293,7 @@ def _place(pipeline: TargetAwarePipeline, config: PlannerConfig) -> None:
     except (RuntimeError, AssertionError, ValueError) as error:
         raise ConfigError(
             f"device must be one that torch can use here, got '{config.device}': "
-            f"{str(error).splitlines()[0]} Use 'cpu'."
+            f"{str(error).splitlines()[0].rstrip('.')}. Use 'cpu'."
         ) from error
 
 

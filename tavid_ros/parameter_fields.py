@@ -57,5 +57,5 @@ def check_choices(parameters: object) -> None:
         if choices and value not in choices:
             raise ConfigError(
                 f"{field.name} must be one of {', '.join(choices)}, got {value!r}. "
-                "Change the parameter file."
+                "Choose one of these."
             )

@@ -71,6 +71,12 @@ class WorkerProcess(ChildProcess):
             if self._state in ready:
                 return
             failure = self._last_error
+        if self._stopping.is_set():
+            raise WorkerError(
+                "the model must be loaded before the worker is stopped, got its stop. "
+                "Configure the node again.",
+                ErrorCode.SHUTTING_DOWN,
+            )
         if failure is not None:
             raise WorkerError(failure.message, failure.code)
         raise WorkerError(

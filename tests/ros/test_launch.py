@@ -44,6 +44,7 @@ STUBS = {
             "OpaqueFunction",
             "RegisterEventHandler",
             "SetEnvironmentVariable",
+            "Shutdown",
         ),
         Stub,
     ),
@@ -286,8 +287,14 @@ def test_the_demo_takes_the_cameras_mask_or_a_click(load):
         assert [action.options["executable"] for action in actions] == executables
     # Without the argument a person clicks, and asks.
     assert len(module.make_request(make_context(module, target="click"))) == 1
-    with pytest.raises(ValueError, match="click must be column and row, got '350'"):
-        module.make_request(make_context(module, target="click", click="350"))
+    for click in ("350", "350 x", "1 2 3"):
+        with pytest.raises(ValueError, match=f"click must be column and row, got '{click}'"):
+            module.check_arguments(make_context(module, click=click))
+    assert module.check_arguments(make_context(module, click="350.5,380")) == []
+    # Before anything starts, and a camera that fails ends the rest.
+    functions = [action.options.get("function") for action in list_actions(module)]
+    assert functions.index(module.check_arguments) < functions.index(module.make_camera)
+    assert camera.options["on_exit"].options["reason"]
 
 
 def test_the_segmenter_takes_its_parameters_as_the_planner_does(load, tmp_path):

@@ -47,7 +47,7 @@ sys.exit(service.run())
 """
 
 
-def run(name, last_program, *words):
+def run(name, last_program, *words, status=0):
     """Launch for real, and give the words that tell of every process that was started."""
     path = str(ROOT / "launch" / f"{name}.launch.py")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -59,7 +59,7 @@ def run(name, last_program, *words):
         text=True,
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == status, done.stderr
     return [line.split() for line in done.stdout.splitlines() if line.startswith("STARTED ")]
 
 
@@ -89,6 +89,25 @@ def test_a_real_demo_gives_the_camera_its_namespace_and_the_profile(tmp_path):
         assert started[name][0].endswith("config/fastdds_profile.xml")
         assert "__ns:=/robot1" in started[name]
     assert "__node:=planner" in started["planner_node"]
+
+
+@pytest.mark.slow
+def test_a_real_segmenter_starts_with_its_arguments():
+    started = launch("segmenter", "segmenter_node", "method:=grabcut", "clicked_points_topic:=/pen")
+    assert "clicked_points:=/pen" in started["segmenter_node"]
+    assert "segmenter.yaml" in " ".join(started["segmenter_node"])
+
+
+@pytest.mark.slow
+def test_wrong_words_end_the_demo_before_anything_starts():
+    words = ["backend:=fake", "target:=click", "click:=350"]
+    assert run("demo", "camera_node", *words, status=1) == []
+
+
+@pytest.mark.slow
+def test_a_demo_whose_camera_fails_ends():
+    words = run("demo", "nothing", "backend:=fake", "ask:=false", "scene:=nowhere")
+    assert "camera_node" in {Path(line[2]).name for line in words}
 
 
 @pytest.mark.slow

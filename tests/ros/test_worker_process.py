@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -230,6 +231,15 @@ def test_unknown_backend_is_named():
     assert e.value.code is ErrorCode.INVALID_INPUT
     assert worker.state is WorkerState.FAILED
     worker.stop()
+
+
+def test_a_stop_while_the_model_loads_is_not_called_a_slow_load():
+    worker = WorkerProcess(WorkerOptions(backend="fake", planner={"model": "slow"}))
+    worker.start()
+    threading.Timer(0.3, worker.stop).start()
+    with pytest.raises(WorkerError, match="before the worker is stopped, got its stop") as caught:
+        worker.wait_ready(WAIT_SEC)
+    assert caught.value.code is ErrorCode.SHUTTING_DOWN
 
 
 def test_child_dies_with_its_parent():
