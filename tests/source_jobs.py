@@ -61,8 +61,8 @@ class DrawnJob:
             os._exit(9)
         if self.trouble == "bug":
             raise ZeroDivisionError("a bug of a source")
-        masks = {"target_masks": {}} if self.trouble == "unmarked" else {}
-        yield draw_recording("take", target=self.target, **masks)
+        lacks = {"unmarked": {"target_masks": {}}, "silent": {"caption": " "}}
+        yield draw_recording("take", target=self.target, **lacks.get(self.trouble, {}))
         if self.trouble == "twice":
             yield draw_recording("take", target=self.target)
         if self.trouble == "slow":

@@ -145,6 +145,9 @@ def _work_through(job: RecordingJob, collector: _Collector) -> None:
                 f"recording names must differ within a file, got {item.name!r} twice. Number them."
             )
         names.add(item.name)
+        if not item.caption.strip():
+            reason = "recordings without a caption (--prompt, or python -m training.caption)"
+            collector.notes.append(SourceNote(reason, 1, item.name, is_loss=False))
         if not item.target_masks:
             collector.show_unmarked(item)
         for found in cut(item, collector.rules):

@@ -15,7 +15,7 @@ from tavid_core.segment_prompt import Segmentation
 from tavid_core.segment_shapes import dilate
 from training.sources.clicks import EVERY, Clicks, read_clicks
 from training.sources.mask_store import MaskStore
-from training.sources.motion_masks import find_moved_target
+from training.sources.motion_masks import MovedTarget, find_moved_target, watch_target
 from training.sources.recording import Recording, RecordingJob, SourceNote, SourceProgress
 
 __all__ = ["MaskMaker", "MaskedJob", "complete_masks"]
@@ -143,7 +143,8 @@ def complete_masks(recording: Recording, maker: MaskMaker) -> Iterator[Recording
             masks, problems = _from_clicks(recording, here, maker)
             for problem in problems:
                 yield SourceNote("click gave no mask", 1, f"{recording.name}: {problem}", False)
-            yield dataclasses.replace(recording, target_masks=masks)
+            recording = dataclasses.replace(recording, target_masks=masks)
+            yield _add_actor(recording)
             return
         if maker.from_motion:
             yield _from_motion(recording)
@@ -246,24 +247,44 @@ def _follow(recording: Recording, first: int, frames: range, store: MaskStore) -
 
 
 def _from_motion(recording: Recording) -> Recording:
+    moved = find_moved_target(_read_all(recording))
+    targets = MaskStore(recording.size_hw)
+    for frame in range(moved.touch_frame):
+        targets.add(frame, moved.target_mask)
+    has_actor = bool(recording.actor_masks)
+    return dataclasses.replace(
+        recording,
+        target_masks=targets,
+        actor_masks=recording.actor_masks if has_actor else _mark_actor(recording, moved),
+    )
+
+
+def _add_actor(recording: Recording) -> Recording:
+    """Where nothing tells who comes to the target that was clicked, take what moves."""
+    knows_actor = recording.contact is not None or recording.hand_pixels is not None
+    if knows_actor or recording.actor_masks or 0 not in recording.target_masks:
+        return recording
+    moved = watch_target(_read_all(recording), recording.target_masks[0])
+    return dataclasses.replace(recording, actor_masks=_mark_actor(recording, moved))
+
+
+def _read_all(recording: Recording) -> Any:
     if recording.num_frames > MAX_MOTION_SEC * recording.fps:
         raise InputError(
             f"recording must be at most {MAX_MOTION_SEC:g} s long for masks from motion, got "
-            f"{recording.num_frames / recording.fps:.0f} s. Split it into episodes, or use clicks."
+            f"{recording.num_frames / recording.fps:.0f} s. Split it into episodes, or use clicks "
+            "and record contact or masks of the actor."
         )
-    moved = find_moved_target(recording.read_frames(0, recording.num_frames))
-    targets, actors = MaskStore(recording.size_hw), MaskStore(recording.size_hw)
-    for frame in range(moved.touch_frame):
-        targets.add(frame, moved.target_mask)
+    return recording.read_frames(0, recording.num_frames)
+
+
+def _mark_actor(recording: Recording, moved: MovedTarget) -> MaskStore:
+    """Mark what looks different, and until half of the way also where it was at rest."""
+    actors = MaskStore(recording.size_hw)
     # Half way, what looks different is where the actor was at rest, and where the actor is.
     half_way = (moved.start_frame + moved.touch_frame) // 2
     near_px = max(3, recording.size_hw[0] // 16)
     at_rest = moved.changed_THW[half_way] & ~dilate(moved.target_mask, near_px)
     for frame, changed in enumerate(moved.changed_THW):
         actors.add(frame, changed if frame > half_way else changed | at_rest)
-    has_actor = bool(recording.actor_masks)
-    return dataclasses.replace(
-        recording,
-        target_masks=targets,
-        actor_masks=recording.actor_masks if has_actor else actors,
-    )
+    return actors

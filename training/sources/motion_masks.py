@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from tavid_core.errors import InputError
 from tavid_core.segment_grabcut import GrabCutSegmenter
 
-__all__ = ["MovedTarget", "find_moved_target"]
+__all__ = ["MovedTarget", "find_moved_target", "watch_target"]
 
 NUM_REST_FRAMES = 3
 # More than noise and a lamp make, grey levels of the most changed colour.
@@ -28,6 +28,8 @@ MIN_SHARE, MAX_SHARE = 0.002, 0.2
 # The target begins to move later than the actor, frames.
 MIN_DELAY = 2
 MIN_GONE_SHARE = 0.85
+# Of a target that is known; it may move by less than its size.
+MIN_MOVED_SHARE = 0.3
 MIN_EDGE_GAIN = 5.0
 MIN_LEAD = 1.3
 MAX_POINTS = 24
@@ -66,11 +68,8 @@ def find_moved_target(frames_THWC: Frames) -> MovedTarget:
     Raises:
         InputError: If nothing, or more than one thing that fits, was moved.
     """
-    if len(frames_THWC) < 3 * NUM_REST_FRAMES:
-        raise InputError(f"recording must be longer, got {len(frames_THWC)} frames. Use clicks.")
-    before = np.median(frames_THWC[:NUM_REST_FRAMES], axis=0).astype(np.uint8)
+    before, changed_THW = _find_changes(frames_THWC)
     after = np.median(frames_THWC[-NUM_REST_FRAMES:], axis=0).astype(np.uint8)
-    changed_THW = np.stack([_differs(frame, before) for frame in frames_THWC])
     since = _changed_since(changed_THW)
     start = _actor_starts(changed_THW)
     late = (since >= start + MIN_DELAY) & (since < len(frames_THWC))
@@ -88,6 +87,39 @@ def find_moved_target(frames_THWC: Frames) -> MovedTarget:
     target = things[0][1]
     touch = int(np.percentile(since[target & late], 5))
     return MovedTarget(target, start, max(1, touch), changed_THW)
+
+
+def watch_target(frames_THWC: Frames, target_mask: Mask) -> MovedTarget:
+    """Find when somebody comes to a target that is known, and moves it.
+
+    Args:
+        frames_THWC: RGB, uint8 (T, H, W, 3); nothing moves in the first ones.
+        target_mask: Where it stands in the first of them, bool (H, W).
+
+    Returns:
+        The target, with what else changes.
+
+    Raises:
+        InputError: If it looks the same in the end.
+    """
+    _, changed_THW = _find_changes(frames_THWC)
+    since = _changed_since(changed_THW)[target_mask]
+    gone = since[since < len(frames_THWC)]
+    if len(gone) < MIN_MOVED_SHARE * len(since) or not len(gone):
+        raise InputError(
+            "target must be moved by the actor, got one that looks the same in the end. "
+            "Record contact, or masks of the actor."
+        )
+    touch = int(np.percentile(gone, 5))
+    return MovedTarget(target_mask, _actor_starts(changed_THW), max(1, touch), changed_THW)
+
+
+def _find_changes(frames_THWC: Frames) -> tuple[Frames, NDArray[np.bool_]]:
+    """Give the picture at rest, and what differs from it in each frame."""
+    if len(frames_THWC) < 3 * NUM_REST_FRAMES:
+        raise InputError(f"recording must be longer, got {len(frames_THWC)} frames. Use clicks.")
+    before = np.median(frames_THWC[:NUM_REST_FRAMES], axis=0).astype(np.uint8)
+    return before, np.stack([_differs(frame, before) for frame in frames_THWC])
 
 
 def _differs(image: Frames, other: Frames) -> Mask:

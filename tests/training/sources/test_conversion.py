@@ -185,6 +185,12 @@ def test_recordings_without_a_mask_leave_a_picture_to_click_on(tmp_path):
     assert not (out / "conversion/unmarked/a/still.jpg").exists()
 
 
+def test_recordings_without_a_caption_are_told(tmp_path):
+    report = convert_here([DrawnJob("a", trouble="silent")], tmp_path / "clips")
+    (note,) = [note for note in report.results[0].notes if "without a caption" in note.reason]
+    assert (note.detail, note.is_loss, report.num_clips) == ("take", False, 1)
+
+
 def test_two_shards_in_one_folder_give_the_whole(converted, tmp_path):
     out = tmp_path / "clips"
     convert_here(JOBS, out, shard=Shard(1, 2))

@@ -1,5 +1,6 @@
 """Masks that are made: from clicks, and from what moves."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -43,6 +44,30 @@ def test_clicks_mark_the_target_and_are_carried_to_the_first_frame(tmp_path):
     assert notes == []
     assert overlap(recording.target_masks[2], TRUTH.target_masks[2]) > 0.9
     assert overlap(recording.target_masks[0], TRUTH.target_masks[0]) > 0.9
+
+
+def test_who_comes_to_a_clicked_target_is_what_moves(tmp_path):
+    recording, notes = complete(tmp_path, JSON)
+    assert notes == []
+    (found,) = cut(recording, RULES)
+    assert isinstance(found, Window), (found.reason, found.detail)
+    truth = int(np.argmax(TRUTH.contact)) - found.start
+    assert abs(found.contact_frame - truth) <= 2
+    # What the source knows is left as it is.
+    known = dataclasses.replace(BARE, contact=TRUTH.contact)
+    path = tmp_path / "clicks.json"
+    *_, recording = complete_masks(known, MaskMaker(clicks_file=path))
+    assert not recording.actor_masks
+
+
+def test_a_clicked_target_that_nobody_moves_is_told(tmp_path):
+    frames = np.repeat(TRUTH.read_frames(0, 1), 25, axis=0)
+    path = tmp_path / "clicks.json"
+    path.write_text(JSON)
+    still = dataclasses.replace(BARE, read_frames=lambda a, b: frames[a:b])
+    note, recording = complete_masks(still, MaskMaker(clicks_file=path))
+    assert "target must be moved by the actor" in note.detail
+    assert len(recording.target_masks) == 25
 
 
 def test_a_box_for_every_recording_does_too(tmp_path):
