@@ -9,8 +9,9 @@
     7 after      the same scenes again
     8 plan       planner node, camera and client, with the new adapter
 
-What is done is not done again: the same command goes on. `--size small` shows that all parts fit
-in some minutes, and its rates mean little; `--size full` takes most of an hour on one core.
+What is done is not done again: the same command goes on. `--size small` shows in some minutes that
+all parts fit, and its rates mean little; `--size full` takes a quarter of an hour of computing on
+one core, beside five minutes of recording.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ class BagDemo:
     num_episodes: int
     num_scenes: int
     num_steps: int
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     inference_steps: int = 0
     split: str = "held_out"
 
@@ -90,7 +91,7 @@ class BagDemo:
 SIZES = MappingProxyType(
     {
         "small": BagDemo(num_episodes=12, num_scenes=8, num_steps=20),
-        "full": BagDemo(num_episodes=120, num_scenes=100, num_steps=120),
+        "full": BagDemo(num_episodes=120, num_scenes=60, num_steps=60),
     }
 )
 
