@@ -184,3 +184,12 @@ def test_cancel_while_the_plan_is_published_is_acknowledged_and_the_goal_succeed
     status, result = graph.result(handles[0])
     assert len(acknowledged[0].goals_canceling) == 1
     assert (status, result.error_code) == (STATUS.STATUS_SUCCEEDED, ErrorCode.NONE)
+
+
+def test_results_can_be_fetched_for_their_time_and_are_forgotten_then(graph):
+    graph.start(result_timeout_sec=1)
+    handle = graph.send()
+    assert graph.result(handle)[0] == STATUS.STATUS_SUCCEEDED
+    # Still there for who asks again, and a second later no more: kept results are memory.
+    assert graph.result(handle)[0] == STATUS.STATUS_SUCCEEDED
+    wait_for(lambda: graph.result(handle)[0] == STATUS.STATUS_UNKNOWN, 10.0)
