@@ -41,6 +41,8 @@ NEAR_ONLY_CONFIDENCE = 0.45
 BESIDE_CONFIDENCE = 0.15
 # Share of the object's pixels: a grasp from any side but behind covers more than this.
 COVERED_SHARE = 0.06
+# Of the object's track: below this nobody knows where it is.
+LOST_CONFIDENCE = 0.5
 TOUCH_SCORE = 0.2
 
 
@@ -114,7 +116,7 @@ def find_contact(
         return ContactInterval(reason="the hand is not seen")
     reach = REACH_SIDES * track.side_px if reach_px is None else reach_px
     gaps_px = _median_of_three(_gaps(hand_pixels, is_seen, track, mask))
-    runs = _near_runs(gaps_px, reach)
+    runs = _over_losses(_near_runs(gaps_px, reach), track)
     onset = track.onset_frame
     if onset is not None:
         between = np.where(is_seen[:, None], hand_pixels - track.pixels, np.nan)
@@ -299,6 +301,17 @@ def _near_runs(gaps_px: NDArray[np.float32], reach_px: float) -> list[tuple[int,
     if start is not None:
         runs.append((start, last_near))
     return [run for run in runs if run[1] - run[0] + 1 >= MIN_CONTACT_FRAMES]
+
+
+def _over_losses(runs: list[tuple[int, int]], track: TargetTrack) -> list[tuple[int, int]]:
+    """Join runs between which nobody knows where the object is: the hand is not away from it."""
+    joined: list[tuple[int, int]] = []
+    for start, end in runs:
+        if joined and (track.confidence[joined[-1][1] + 1 : start] < LOST_CONFIDENCE).all():
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _run_with_motion(
