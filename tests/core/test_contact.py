@@ -12,7 +12,7 @@ from tavid_core.lifting.instances import (
     touched_look_alike,
 )
 from tavid_core.lifting.keypoints import Keypoints
-from tavid_core.lifting.target import track_target
+from tavid_core.lifting.target import TargetTrack, track_target
 from tests.drawn import CONTACT_FRAME, draw_reach
 
 
@@ -192,3 +192,26 @@ def test_the_look_alike_that_is_taken_instead_is_named():
     still = draw_reach(2, reach=0.3)
     hands = {"hand_names": ("right_hand",)}
     assert touched_look_alike(still.frames, still.keypoints(), still.masks[1], **hands) is None
+
+
+@pytest.mark.parametrize(("sureness", "earliest", "latest"), [(0.2, 6, 8), (0.9, 10, 14)])
+def test_a_target_that_is_lost_while_it_is_lifted_was_touched_before(sureness, earliest, latest):
+    """The hand takes it in frame 7; it is seen again in frame 14, high up with the hand."""
+    clip, frames = draw_reach(1), np.arange(17)
+    rest = np.array([46.0, 50.0])
+    up = np.stack([0 * frames, -3.0 * np.clip(frames - 9, 0, 7)], axis=1)
+    come = np.stack([8.0 * np.clip(7 - frames, 0, 4), 0 * frames], axis=1)
+    has_moved = frames >= 14
+    track = TargetTrack(
+        pixels=(rest + np.where(has_moved[:, None], up, 0)).astype(np.float32),
+        confidence=np.where((frames >= 10) & ~has_moved, sureness, 0.9).astype(np.float32),
+        has_moved=has_moved,
+        rest_likeness=np.where(frames < 10, 1.0, 0.2).astype(np.float32),
+        rest_emptiness=np.zeros(17, np.float32),
+        side_px=9.0,
+        contrast_lab=40.0,
+    )
+    hand = (rest + np.array([0, -4]) + up + come).astype(np.float32)
+    contact = find_contact(hand, np.full(17, 0.9, np.float32), track, clip.masks[1])
+    assert contact.moves_target
+    assert earliest <= contact.start_frame <= latest

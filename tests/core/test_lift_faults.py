@@ -121,12 +121,39 @@ def test_half_of_a_depth_map_is_enough_and_lowers_the_scale(clip):
     assert np.abs(away_m).max() < 0.01
 
 
-def test_what_cannot_be_a_request_is_refused_before_anything_is_lifted(clip):
+def test_depth_of_another_size_is_refused(clip):
     with pytest.raises(ShapeError, match=r"depth_m must have shape \(128, 192\)"):
         request_of(clip, depth_m=np.ones((64, 96), np.float32))
+
+
+@pytest.mark.parametrize("changes", [{"fx": 0.0}, {"fy": 0.0}, {"fx": np.nan}, {"cx": np.inf}])
+def test_singular_intrinsics_are_refused(changes):
     with pytest.raises(InputError, match="must have finite values and positive focal lengths"):
-        CameraIntrinsics(fx=0.0, fy=180.0, cx=95.5, cy=63.5, width=192, height=128)
-    with pytest.raises(InputError, match="must have finite values and positive focal lengths"):
-        CameraIntrinsics(fx=np.nan, fy=180.0, cx=95.5, cy=63.5, width=192, height=128)
+        dataclasses.replace(CAMERA, **changes)
+
+
+def test_intrinsics_of_another_size_are_refused(clip):
     with pytest.raises(InputError, match="192"):
         request_of(clip, intrinsics=dataclasses.replace(CAMERA, width=96, height=64))
+
+
+def test_no_actor_gives_no_hands_and_says_so(clip):
+    keypoints = clip.keypoints(confidence=0.05)
+    rollout = Rollout(frames=clip.frames, fps=8.0)
+    motion = lift(rollout, request_of(clip), keypoints, fit=FIT)
+    assert (motion.actor_kind, motion.hands, motion.contact.touches_target) == ("none", (), False)
+    for name in ("actor", "hands", "contact"):
+        assert motion.confidence[name] < 0.4
+        assert motion.reasons[name]
+
+
+def test_a_target_that_leaves_the_picture_has_no_place_after_that(clip):
+    away = draw_reach(1, scale=2, lift=(70.0, -16.0))
+    keypoints = away.keypoints()
+    request = dataclasses.replace(request_of(clip), image=away.frames[0])
+    motion = lift(Rollout(frames=away.frames, fps=8.0), request, keypoints, fit=FIT)
+    gone = away.object_pixels[:, 1, 0] > 205
+    assert gone.any()
+    assert np.isnan(motion.target.positions_camera_m[gone]).all()
+    assert (motion.target.confidence[gone] == 0).all()
+    assert "leaves the picture" in motion.reasons.get("target", "")
