@@ -109,7 +109,9 @@ class SqliteFile:
                 (self._limits.max_record_bytes,),
             ):
                 last_id = row_id
-                self.share = min(1.0, max(0.0, row_id / max(1, end_id)))
+                # In a damaged table a number may be something else.
+                if isinstance(row_id, int):
+                    self.share = min(1.0, max(0.0, row_id / max(1, end_id)))
                 yield from self._make_message(topics, topic_id, received_ns, num_bytes, data)
         except (sqlite3.Error, OverflowError) as error:
             detail = f"{self._name}, behind message {last_id}: {error}"

@@ -96,6 +96,18 @@ def test_rows_that_are_none_of_a_recorder_are_told(tmp_path, whole):
     }
 
 
+def test_numbers_of_messages_that_are_none_do_no_harm(tmp_path, whole):
+    data = change(
+        tmp_path,
+        whole,
+        "ALTER TABLE messages RENAME TO old",
+        "CREATE TABLE messages (id TEXT, topic_id INTEGER, timestamp INTEGER, data BLOB)",
+        "INSERT INTO messages SELECT 'x' || id, topic_id, timestamp, data FROM old",
+    )
+    messages, report = read(tmp_path, data)
+    assert (len(messages), report.is_lossy) == (NUM_MESSAGES, False)
+
+
 def test_messages_larger_than_allowed_are_told(tmp_path, whole):
     messages, report = read(tmp_path, whole, BagLimits(max_record_bytes=1000))
     assert 0 < len(messages) < NUM_MESSAGES
