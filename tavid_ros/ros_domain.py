@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
+from pathlib import Path
 from types import TracebackType
 
 from tavid_core.errors import NotReadyError
@@ -12,6 +14,9 @@ __all__ = ["RosDomain"]
 
 # Higher domains use ports that the system gives to outgoing connections.
 _NUM_DOMAINS = 100
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Fast DDS keeps its files
+# By the rules of DDS a domain has 250 ports from here on.
+_FIRST_PORT, _PORTS_PER_DOMAIN = 7400, 250
 
 
 class RosDomain:
@@ -19,7 +24,8 @@ class RosDomain:
 
     It is held by a Unix socket of the abstract name space, which the kernel frees with the process
     however that ends, and which is seen exactly where local discovery is: within one network
-    namespace. A context manager.
+    namespace. Domains in which a process was killed come last: what it left in shared memory makes
+    Fast DDS lose large messages there. A context manager.
 
     Attributes:
         number: For ROS_DOMAIN_ID, 1 to 100.
@@ -30,9 +36,10 @@ class RosDomain:
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        # Begun anywhere: the domain of a killed run is haunted by its nodes for some seconds.
-        for offset in range(_NUM_DOMAINS):
-            self.number = 1 + (os.getpid() + offset) % _NUM_DOMAINS
+        used = _find_used()
+        numbers = [1 + (os.getpid() + offset) % _NUM_DOMAINS for offset in range(_NUM_DOMAINS)]
+        for number in sorted(numbers, key=lambda number: number in used):
+            self.number = number
             try:
                 self._socket.bind(f"\0tavid_ros_domain_{self.number}")
             except OSError:
@@ -58,3 +65,10 @@ class RosDomain:
     def close(self) -> None:
         """Give the domain back."""
         self._socket.close()
+
+
+def _find_used() -> set[int]:
+    """Find the domains whose ports have files in shared memory: of what runs, or was killed."""
+    names = [path.name for path in _SHARED_MEMORY.glob("fastrtps_port*")]
+    found = [re.fullmatch(r"fastrtps_port(\d{4,5})", name) for name in names]
+    return {(int(match[1]) - _FIRST_PORT) // _PORTS_PER_DOMAIN for match in found if match}

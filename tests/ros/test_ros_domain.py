@@ -27,6 +27,27 @@ def test_two_runs_have_two_domains_also_in_two_processes():
     assert all(1 <= number <= 100 for number in numbers)
 
 
+@pytest.fixture(autouse=True)
+def shared_memory(monkeypatch, tmp_path):
+    """Shared memory that nobody uses."""
+    monkeypatch.setattr(ros_domain, "_SHARED_MEMORY", tmp_path)
+    return tmp_path
+
+
+def test_a_domain_in_which_somebody_was_killed_comes_last(monkeypatch, shared_memory):
+    with RosDomain() as first:
+        pass
+    # The second participant's port; 10161 is one of domain 11.
+    (shared_memory / f"fastrtps_port{7400 + 250 * first.number + 13}").touch()
+    (shared_memory / "fastrtps_portal").touch()
+    with RosDomain() as second:
+        assert second.number == 1 + first.number % 100
+    for number in range(1, 101):
+        (shared_memory / f"fastrtps_port{7400 + 250 * number + 11}").touch()
+    with RosDomain() as any_one:
+        assert any_one.number == first.number
+
+
 def test_a_domain_that_was_given_back_is_free(monkeypatch):
     with RosDomain() as taken:
         pass
