@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import itertools
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,14 +16,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tavid_core.errors import InputError, MissingExtraError
+from tavid_core.errors import InputError
 from tavid_core.files import read_camera, read_mask
-from tavid_core.types import MAX_IMAGE_SIDE_PX, CameraIntrinsics
+from tavid_core.types import CameraIntrinsics
+from tavid_ros.video_frames import read_video_frames
 
 __all__ = ["Episode", "EpisodeFrame", "list_episodes"]
 
 _MASK, _ACTOR = "_mask", "_actor"
 _CAPTIONS = "captions.csv"
+_DEMAND = "path must hold video files"
 _MAX_CAPTIONS_BYTES = 16 * 1024 * 1024
 
 
@@ -79,7 +80,7 @@ class Episode:
         Raises:
             InputError: If the video or a mask cannot be read, or sizes differ.
         """
-        images = _decode(self.video)
+        images = read_video_frames(self.video, _DEMAND)
         following = next(images, None)
         if following is None:
             raise InputError(f"video must hold frames, got none: {self.video}. Check it.")
@@ -103,7 +104,8 @@ class Episode:
         stem = self.video.with_name(self.video.stem + ending)
         if stem.with_suffix(".mp4").is_file():
             # Compression leaves noise; half the range is far from it.
-            return (image.max(axis=2) > 127 for _, image in _decode(stem.with_suffix(".mp4")))
+            frames = read_video_frames(stem.with_suffix(".mp4"), _DEMAND)
+            return (image.max(axis=2) > 127 for _, image in frames)
         if stem.with_suffix(".png").is_file():
             return iter([read_mask(stem.with_suffix(".png"), size_hw)])
         return iter([])
@@ -177,25 +179,3 @@ def _read_seconds(text: str | None) -> float | None:
             "unknown."
         )
     return seconds
-
-
-def _decode(path: Path) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Decode a video; gives times from its start, in seconds, and RGB frames."""
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError.of("av", "dev") from error
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            if max(stream.width, stream.height) > MAX_IMAGE_SIDE_PX:
-                raise InputError(
-                    f"video must have sides of at most {MAX_IMAGE_SIDE_PX} pixels, got "
-                    f"{stream.width}x{stream.height}. Scale {path} down."
-                )
-            rate = float(stream.average_rate or 8)
-            for number, frame in zip(itertools.count(), container.decode(stream)):
-                time_sec = number / rate if frame.time is None else float(frame.time)
-                yield time_sec, frame.to_ndarray(format="rgb24")
-    except (av.FFmpegError, OSError, IndexError) as error:
-        raise InputError(f"path must hold video files, got {error}: {path}. Check it.") from error

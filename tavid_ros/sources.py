@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 import tavid_core
 from tavid_core.camera import intrinsics_from_field_of_view
-from tavid_core.errors import InputError, MissingExtraError
+from tavid_core.errors import InputError
 from tavid_core.files import read_camera, read_depth, read_image, read_mask
 from tavid_core.json_fields import read_json_object
-from tavid_core.types import MAX_IMAGE_SIDE_PX, CameraIntrinsics
+from tavid_core.types import CameraIntrinsics
 from tavid_ros.episodes import list_episodes
 from tavid_ros.parameters import CameraParameters
+from tavid_ros.video_frames import read_video_frames
 
 __all__ = ["DEFAULT_SCENE", "Picture", "Pictures", "find_scene", "list_scenes", "open_source"]
 
@@ -159,23 +160,8 @@ def _read_folder(parameters: CameraParameters) -> Pictures:
 
 
 def _read_video(parameters: CameraParameters) -> Pictures:
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError.of("av", "dev") from error
-    path = Path(parameters.path).expanduser()
-    try:
-        with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            if max(stream.width, stream.height) > MAX_IMAGE_SIDE_PX:
-                raise InputError(
-                    f"video must have sides of at most {MAX_IMAGE_SIDE_PX} pixels, got "
-                    f"{stream.width}x{stream.height}. Scale {path} down."
-                )
-            for frame in container.decode(stream):
-                yield _make_picture(frame.to_ndarray(format="rgb24"), parameters)
-    except (av.FFmpegError, OSError, IndexError) as error:
-        raise InputError(f"path must be a video file, got {error}: {path}. Check it.") from error
+    for _, frame in read_video_frames(Path(parameters.path).expanduser()):
+        yield _make_picture(frame, parameters)
 
 
 def _read_episodes(parameters: CameraParameters) -> Pictures:
