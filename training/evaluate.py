@@ -17,9 +17,6 @@ from tavid_core.errors import TavidError
 from tavid_core.lifting.detector import HeatmapDetector
 from tavid_core.planner import InteractionPlanner
 from tavid_core.types import PlanRequest
-from training.clips import (
-    METADATA_NAME,
-)
 from training.measure import RequestChange, measure
 from training.referee import referee_accuracy
 from training.sloppy_masks import make_sloppy
@@ -156,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with tempfile.TemporaryDirectory() as temporary:
             folder = options.clips or Path(temporary) / "held_out"
-            if not (folder / METADATA_NAME).is_file():
+            if options.clips is None:
                 write_clips(["--out", str(folder), *_scene_words(options)])
             result = _run(options, folder)
     except TavidError as error:

@@ -140,6 +140,12 @@ def test_scenes_are_drawn_as_asked():
     assert (drawn.split, drawn.look_alikes, drawn.unseen_kinds) == ("held_out", True, False)
 
 
+def test_a_clip_folder_that_is_not_there_is_told_and_not_drawn(tmp_path, capsys):
+    assert evaluate.main(["--clips", str(tmp_path / "none"), "--scenes", "1"]) == 2
+    assert "evaluate: " in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 def test_clips_that_cannot_be_read_end_with_one_line(tmp_path, capsys):
     (tmp_path / METADATA_NAME).write_text("{}\n", encoding="utf-8")
     assert evaluate.main(["--clips", str(tmp_path), "--scenes", "1"]) == 2
