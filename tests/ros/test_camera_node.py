@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import signal
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -247,5 +248,6 @@ def test_pictures_come_at_their_rate(start_camera, listener):
     start_camera(rate_hz=10.0)
     wait_for(lambda: len(stamps_ns) > 10)
     executor.stop()
-    # On average, since a busy machine delays single ones.
-    assert 0.09 < (stamps_ns[10] - stamps_ns[0]) / 10e9 < 0.3
+    # Most of them, since a machine that is shared stands still for seconds now and then.
+    gaps_ns = [after - before for before, after in itertools.pairwise(stamps_ns)]
+    assert 0.09e9 < statistics.median(gaps_ns) < 0.3e9

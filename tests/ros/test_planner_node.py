@@ -25,6 +25,7 @@ from tavid_ros.client import path_from_uri
 from tavid_ros.publishers import LATCHED_QOS
 from tests.ros.graph import STATUS, Graph, wait_for
 from tests.ros.messages import make_request
+from tests.stopwatch import Stopwatch
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +77,9 @@ def test_second_goal_is_rejected_and_the_first_goes_on(shared_graph):
     assert first.accepted
     graph.wait_stage("denoise")
     for _ in range(5):
-        start = time.monotonic()
+        watch = Stopwatch()
         assert not graph.send().accepted
-        assert time.monotonic() - start < 1.0
+        assert watch.stop() < 1.0
     status, _ = graph.result(first)
     assert status == STATUS.STATUS_SUCCEEDED
     assert graph.plan()[0] == STATUS.STATUS_SUCCEEDED
@@ -226,11 +227,11 @@ def test_parameters_answer_and_change_while_planning(graph):
     handle = graph.send(num_inference_steps=40)
     graph.wait_stage("denoise")
     for _ in range(20):
-        start = time.monotonic()
+        watch = Stopwatch()
         request = GetParameters.Request(names=["model"])
         answer = graph.call(GetParameters, "planner/get_parameters", request)
         assert answer.values[0].string_value == "mini"
-        assert time.monotonic() - start < 1.0
+        assert watch.stop() < 1.0
     assert set_parameter(graph, "num_frames", type=2, integer_value=9).successful
     assert len(graph.result(handle)[1].motion.points) == 17
     goal = conversions.goal_from_request(make_request(num_frames=None))
