@@ -68,7 +68,8 @@ class Heartbeat:
         if silence_sec > _LOST_AFTER_SEC:
             raise ServerLostError(
                 f"the planner must send a heartbeat, got none for {silence_sec:.1f} s. "
-                "It died or cannot be reached; ask again when it is back."
+                "It died or cannot be reached, so ask again when it is back; or this node is not "
+                "spun, so in a callback use plan_async, not plan."
             )
         if self._num_restarts != num_restarts:
             raise ServerLostError(

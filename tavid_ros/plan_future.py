@@ -193,8 +193,9 @@ class PlanFuture(Future):
         if now_sec >= self._step_deadline_sec:
             limit_sec = min(self._timeout_sec, SEND_TIMEOUT_SEC)
             raise PlanTimeoutError(
-                f"the planner must answer a goal within {limit_sec:.3g} s, got nothing. "
-                "Is its image larger than the DDS transport allows? See config/fastdds_profile.xml."
+                f"the planner must answer a goal within {limit_sec:.3g} s, got nothing. Is this "
+                "node spun? In a callback use plan_async, not plan. Or is the image larger than "
+                "the DDS transport allows? See config/fastdds_profile.xml."
             )
 
     def _await_refusal(self, now_sec: float) -> None:
