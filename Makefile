@@ -12,8 +12,7 @@ COVERAGE_MIN ?= 85
 # More arguments for pytest, e.g. PYTEST_ARGS="tests/core -k mask" COVERAGE_MIN=0
 PYTEST_ARGS ?=
 
-# Test processes side by side, for all but the ROS tests: those start planners, cameras and robots, and
-# measure how soon these answer. 0 = pytest alone.
+# Test processes side by side, each with a ROS domain of its own. 0 = pytest alone.
 TEST_WORKERS ?= 2
 
 # The user's words reach the demo as environment variables, so neither make nor a shell ever reads
@@ -63,8 +62,8 @@ test: build ## Run all tests and check the coverage (PYTEST_ARGS=..., COVERAGE_M
 ifeq ($(strip $(PYTEST_ARGS)),)
 	@$(RUN) python -m pytest --numprocesses=$(TEST_WORKERS) --dist=loadfile --ignore=tests/ros \
 		--cov --cov-report= --durations=10
-	@$(RUN) python -m pytest tests/ros --cov --cov-append --cov-report=term \
-		--cov-fail-under=$(COVERAGE_MIN) --durations=15
+	@$(RUN) python -m pytest --numprocesses=$(TEST_WORKERS) --dist=loadfile tests/ros \
+		--cov --cov-append --cov-report=term --cov-fail-under=$(COVERAGE_MIN) --durations=15
 else
 	@$(RUN) python -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN) $(PYTEST_ARGS)
 endif
