@@ -135,11 +135,11 @@ def _judge_hands(
     acting = [hand for hand in hands if hand.name == touching] or hands
     surest = max(acting, key=lambda hand: float(hand.confidence.mean()))
     value = float(surest.confidence.mean())
-    if notes:
-        return DOUBTFUL_FACTOR * value, "; ".join(notes)
     steps = np.linalg.norm(np.diff(surest.pixels, axis=0), axis=-1)
     if np.nanmax(np.append(steps, 0.0)) > MAX_STEP_SHARE * intrinsics.width:
         return 0.5 * value, "the hand jumps from frame to frame, so the detection is doubtful"
+    if notes:
+        return DOUBTFUL_FACTOR * value, "; ".join(notes)
     return value, "the hands are hidden or unsure in many frames, or their depth is not measured"
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from tavid_core.lifting.anatomy import BONES
 from tavid_core.lifting.body import MIN_POINT_CONFIDENCE
 from tavid_core.lifting.keypoints import GRIPPER, Keypoints
 
@@ -25,13 +26,15 @@ SPIKE_FACTOR = 0.2
 MAX_STRETCH, MIN_STRETCH_WAY = 1.6, 0.5
 STRETCH_FACTOR = 0.5
 LIMBS = (("shoulder", "elbow"), ("elbow", "hand"), ("hip", "knee"), ("knee", "ankle"))
+SHOULDERS = BONES[0]
+UNCHECKED = "left, right and jumps were not checked, for want of a limb that is seen whole"
 
 
 def check_keypoints(keypoints: Keypoints) -> Keypoints:
     """Look for exchanged sides, spikes and stretched limbs.
 
-    Exchanged sides are put right; points that jump lose confidence. What was found is added to
-    `notes`.
+    Exchanged sides are put right, most frames being taken to be so already; points that jump lose
+    confidence. What was found, or that nothing could be checked, is added to `notes`.
 
     Args:
         keypoints: As detected.
@@ -46,7 +49,8 @@ def check_keypoints(keypoints: Keypoints) -> Keypoints:
     pixels[confidence < MIN_POINT_CONFIDENCE] = np.nan
     width_px = _shoulder_width(keypoints.names, pixels)
     if width_px is None:
-        return keypoints
+        notes = (UNCHECKED,) if np.isfinite(pixels).all(axis=-1).any() else ()
+        return dataclasses.replace(keypoints, notes=(*keypoints.notes, *notes))
     order = _mend_swaps(keypoints.names, pixels / width_px)
     pixels = np.take_along_axis(pixels, order[..., None], axis=1)
     confidence = np.take_along_axis(confidence, order, axis=1)
@@ -73,33 +77,63 @@ def check_keypoints(keypoints: Keypoints) -> Keypoints:
 
 
 def _shoulder_width(names: tuple[str, ...], pixels: NDArray[np.float64]) -> float | None:
-    if not {"left_shoulder", "right_shoulder"} <= set(names):
+    """As seen; where a shoulder is missing, from another bone and the sizes of an adult."""
+    width_px = _bone_length(SHOULDERS.start, SHOULDERS.end, names, pixels)
+    if width_px is not None:
+        return width_px
+    # A bone that points at the camera looks short, none looks long.
+    widths_px = [
+        length_px * SHOULDERS.length_m / bone.length_m
+        for bone in BONES
+        if (length_px := _bone_length(bone.start, bone.end, names, pixels)) is not None
+    ]
+    return max(widths_px, default=None)
+
+
+def _bone_length(
+    start: str, end: str, names: tuple[str, ...], pixels: NDArray[np.float64]
+) -> float | None:
+    if not {start, end} <= set(names):
         return None
-    left, right = names.index("left_shoulder"), names.index("right_shoulder")
-    width = np.linalg.norm(pixels[:, left] - pixels[:, right], axis=-1)
-    width = width[np.isfinite(width)]
-    return float(np.median(width)) if len(width) and np.median(width) > 0 else None
+    length = np.linalg.norm(pixels[:, names.index(start)] - pixels[:, names.index(end)], axis=-1)
+    length = length[np.isfinite(length)]
+    return float(np.median(length)) if len(length) and np.median(length) > 0 else None
 
 
 def _mend_swaps(names: tuple[str, ...], points: NDArray[np.float64]) -> NDArray[np.int64]:
     """Say for every frame and name which detected point it is."""
-    pairs = [
-        (k, names.index(name.replace("left_", "right_")))
-        for k, name in enumerate(names)
-        if name.startswith("left_") and name.replace("left_", "right_") in names
-    ]
     order = np.tile(np.arange(len(names)), (len(points), 1))
-    last = points[0].copy()
-    for t in range(1, len(points)):
-        for left, right in pairs:
-            now, before = points[t, [left, right]], last[[left, right]]
-            kept = np.linalg.norm(now - before, axis=-1).sum()
-            swapped = np.linalg.norm(now[::-1] - before, axis=-1).sum()
-            if kept > MIN_SWAP_WAY and swapped < SWAP_GAIN * kept:
-                order[t, [left, right]] = right, left
-        found = points[t, order[t]]
-        last = np.where(np.isfinite(found), found, last)
+    for left, name in enumerate(names):
+        opposite = name.replace("left_", "right_")
+        if opposite == name or opposite not in names:
+            continue
+        pair = [left, names.index(opposite)]
+        chains = [_exchanges(points[:, pair], is_first) for is_first in (False, True)]
+        # The names of most frames are right, not those of the first one.
+        is_exchanged = min(chains, key=np.count_nonzero)
+        order[np.ix_(is_exchanged, pair)] = pair[::-1]
     return order
+
+
+def _exchanges(pair_T22: NDArray[np.float64], is_first_exchanged: bool) -> NDArray[np.bool_]:
+    """Follow two points, given whether the first frame that shows both has them exchanged."""
+    is_exchanged = np.zeros(len(pair_T22), dtype=bool)
+    first = int(np.argmax(np.isfinite(pair_T22).all(axis=(1, 2))))
+    last = np.full((2, 2), np.nan)
+    for t, now in enumerate(pair_T22):
+        kept = np.linalg.norm(now - last, axis=-1)
+        swapped = np.linalg.norm(now - last[::-1], axis=-1)
+        is_seen = np.isfinite(now).all(axis=-1)
+        kept, swapped = kept[is_seen].sum(), swapped[is_seen].sum()
+        looks_exchanged = bool(kept > MIN_SWAP_WAY and swapped < SWAP_GAIN * kept)
+        if is_seen.all():
+            is_exchanged[t] = is_first_exchanged if t == first else looks_exchanged
+        elif looks_exchanged:
+            # One point is too little to rename it, and says nothing about the next frame.
+            continue
+        found = now[::-1] if is_exchanged[t] else now
+        last = np.where(np.isfinite(found), found, last)
+    return is_exchanged
 
 
 def _spikes(points: NDArray[np.float64]) -> NDArray[np.bool_]:

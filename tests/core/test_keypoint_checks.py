@@ -31,13 +31,44 @@ def test_good_keypoints_stay_as_they_are():
     assert checked.notes == ()
 
 
-@pytest.mark.parametrize("frames", [[4], [3, 4, 5], [6, 7, 8]])
+@pytest.mark.parametrize("frames", [[0], [4], [0, 1, 2], [3, 4, 5], [6, 7, 8]])
 def test_exchanged_hands_are_put_right_and_told(frames):
     wrong = keypoints()
     wrong.pixels[np.ix_(frames, [5, 6])] = wrong.pixels[np.ix_(frames, [6, 5])]
     checked = check_keypoints(wrong)
     np.testing.assert_array_equal(checked.pixels, keypoints().pixels)
     assert checked.notes == (f"left and right were exchanged in {len(frames)} frames",)
+
+
+def test_exchange_in_the_first_frame_that_shows_both_is_put_right():
+    wrong = keypoints()
+    # Frame 0 shows one hand, and so do two later ones.
+    wrong.pixels[0, 6] = wrong.pixels[[2, 5], 5] = np.nan
+    expected = wrong.pixels.copy()
+    wrong.pixels[1, [5, 6]] = wrong.pixels[1, [6, 5]]
+    checked = check_keypoints(wrong)
+    np.testing.assert_array_equal(checked.pixels, expected)
+    assert checked.notes == ("left and right were exchanged in 1 frames",)
+
+
+@pytest.mark.parametrize("limb", [(3, 5), (4, 6)])
+def test_without_both_shoulders_another_limb_gives_the_scale(limb):
+    wrong = keypoints()
+    wrong.pixels[np.ix_([4], [5, 6])] = wrong.pixels[np.ix_([4], [6, 5])]
+    picks = [limb[0], 5, 6]
+    names = tuple(KEYPOINT_NAMES[pick] for pick in picks)
+    checked = check_keypoints(Keypoints(names, wrong.pixels[:, picks], wrong.confidence[:, picks]))
+    np.testing.assert_array_equal(checked.pixels, keypoints().pixels[:, picks])
+    assert "left and right were exchanged in 1 frames" in checked.notes
+
+
+def test_hands_alone_cannot_be_checked_and_that_is_said():
+    alone = Keypoints(KEYPOINT_NAMES[5:], keypoints().pixels[:, 5:], keypoints().confidence[:, 5:])
+    checked = check_keypoints(alone)
+    np.testing.assert_array_equal(checked.pixels, alone.pixels)
+    assert checked.notes == (
+        "left, right and jumps were not checked, for want of a limb that is seen whole",
+    )
 
 
 def test_spike_is_not_believed():
@@ -57,11 +88,9 @@ def test_limb_that_grows_at_once_is_doubted():
     assert "a limb changes its length at once in 1 frames" in checked.notes
 
 
-def test_points_without_shoulders_or_frames_are_left_alone():
+def test_two_frames_are_left_alone():
     few = keypoints(2)
     assert check_keypoints(few) is few
-    lone = Keypoints(("left_hand",), few.pixels[:, :1], few.confidence[:, :1])
-    assert check_keypoints(lone) is lone
 
 
 def test_keypoints_of_nan_are_survived():
