@@ -23,13 +23,13 @@ from training.sources.conversion_report import ConversionReport
 from training.sources.cut_rules import CutRules
 from training.sources.job import PARTS, run_job
 from training.sources.job_pool import run_in_processes
+from training.sources.job_stamp import stamp_job
 from training.sources.job_state import (
     STATE,
     JobResult,
     read_progress,
     read_result,
     result_path,
-    stamp_job,
     write_atomically,
     write_result,
 )
@@ -88,7 +88,8 @@ def convert(
         workers: Processes at a time; 0 for none but this one.
         shard: Convert a part of the files only; `assemble` joins the parts. None for all.
         settings: What else decides the clips, such as a topic map; JSON values.
-        restart: Throw away what an earlier call with other rules has written.
+        restart: Throw away what earlier calls have written, and begin again. A shard throws away
+            its own part; all of it where the rules are others.
 
     Returns:
         What was kept and left out, of this shard.
@@ -101,8 +102,11 @@ def convert(
     _check_folder(out)
     part = shard or Shard()
     mine = jobs[part.index - 1 :: part.count]
-    with _lock(out, part):
-        _keep_rules(out, rules, settings or {}, restart)
+    with _lock(out, f"{part.index}-of-{part.count}"):
+        with _lock(out, "rules", wait=True):
+            is_new = _keep_rules(out, rules, settings or {}, restart)
+            if restart and not is_new:
+                _forget(out, mine, part)
         todo = [job for job in mine if _is_to_do(out, job)]
         if len(todo) < len(mine):
             tqdm.write(f"{len(mine) - len(todo)} of {len(mine)} files were done before")
@@ -192,11 +196,11 @@ def _check_folder(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _lock(out: Path, shard: Shard) -> Iterator[None]:
+def _lock(out: Path, name: str, *, wait: bool = False) -> Iterator[None]:
     (out / STATE).mkdir(parents=True, exist_ok=True)
-    with (out / STATE / f"lock-{shard.index}-of-{shard.count}").open("w") as file:
+    with (out / STATE / f"lock-{name}").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise InputError(
                 f"out must be written by one process, got a second one for {out}. Wait for it, or "
@@ -205,7 +209,8 @@ def _lock(out: Path, shard: Shard) -> Iterator[None]:
         yield
 
 
-def _keep_rules(out: Path, rules: CutRules, settings: Mapping[str, Any], restart: bool) -> None:
+def _keep_rules(out: Path, rules: CutRules, settings: Mapping[str, Any], restart: bool) -> bool:
+    """Write the rules down, or compare them; tells whether the folder begins anew."""
     wanted = json.loads(
         json.dumps({"format": FORMAT, **dataclasses.asdict(rules), "settings": dict(settings)})
     )
@@ -216,19 +221,35 @@ def _keep_rules(out: Path, rules: CutRules, settings: Mapping[str, Any], restart
         found = None
     except ValueError:
         found = {}
-    if found is not None and found != wanted:
+    found = found if found is None or isinstance(found, dict) else {}
+    if found == wanted:
+        return False
+    if found is not None:
         if not restart:
             keys = sorted(k for k in {*found, *wanted} if found.get(k) != wanted.get(k))
             raise InputError(
                 f"rules must be those with which {out} was begun, got another value of "
                 f"{', '.join(keys)}. Name another folder, or throw these clips away: --restart."
             )
-        for part in PARTS:
-            shutil.rmtree(out / part, ignore_errors=True)
-        for part in ("jobs", "shards"):
-            shutil.rmtree(out / STATE / part, ignore_errors=True)
-        (out / METADATA_NAME).unlink(missing_ok=True)
+        _forget_all(out)
     write_atomically(path, json.dumps(wanted, indent=1, sort_keys=True) + "\n")
+    return True
+
+
+def _forget_all(out: Path) -> None:
+    for part in PARTS:
+        shutil.rmtree(out / part, ignore_errors=True)
+    for part in ("jobs", "shards"):
+        shutil.rmtree(out / STATE / part, ignore_errors=True)
+    (out / METADATA_NAME).unlink(missing_ok=True)
+
+
+def _forget(out: Path, jobs: Sequence[RecordingJob], shard: Shard) -> None:
+    if shard.count == 1:
+        _forget_all(out)
+    # Other shards of the same call may be at work: what is theirs stays.
+    for job in jobs:
+        result_path(out, job.name).unlink(missing_ok=True)
 
 
 def _is_to_do(out: Path, job: RecordingJob) -> bool:

@@ -23,6 +23,7 @@ from training.sources.clip_writer import (
 )
 from training.sources.cut_rules import CutRules
 from training.sources.cutter import RejectedWindow, Window, cut
+from training.sources.job_stamp import stamp_job
 from training.sources.job_state import (
     STATE,
     JobResult,
@@ -30,7 +31,6 @@ from training.sources.job_state import (
     RejectedEntry,
     progress_path,
     result_path,
-    stamp_job,
     write_result,
 )
 from training.sources.recording import Recording, RecordingJob, SourceNote, SourceProgress
@@ -100,14 +100,15 @@ def run_job(job: RecordingJob, out: Path, rules: CutRules) -> int:
     Returns:
         Clips kept.
     """
-    stamp = stamp_job(job)
     # An earlier try may have been interrupted, and the file may have been another.
     result_path(out, job.name).unlink(missing_ok=True)
     for part in PARTS:
         shutil.rmtree(out / part / job.name, ignore_errors=True)
     collector = _Collector(job.name, out, rules)
-    error = ""
+    error = stamp = ""
     try:
+        # Before it is read: what changes while it is read is then seen as changed.
+        stamp = stamp_job(job)
         _work_through(job, collector)
     except TavidError as problem:
         error = str(problem)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from tavid_core.errors import InputError
 from training.clips import ClipRecord, parse_record
-from training.sources.recording import RecordingJob, SourceNote
+from training.sources.recording import SourceNote
 
 __all__ = [
     "STATE",
@@ -23,7 +22,6 @@ __all__ = [
     "read_progress",
     "read_result",
     "result_path",
-    "stamp_job",
     "write_atomically",
     "write_result",
 ]
@@ -82,33 +80,6 @@ class JobResult:
     rejected: tuple[RejectedEntry, ...] = ()
     notes: tuple[SourceNote, ...] = ()
     error: str = ""
-
-
-def stamp_job(job: RecordingJob) -> str:
-    """Say in short which data a job reads: names, sizes and times of the paths in its fields.
-
-    Args:
-        job: A dataclass that holds paths; of any other nothing but the name counts.
-
-    Returns:
-        A hash; another one when a file was changed.
-    """
-    parts = [job.name, *_list_paths(job)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _list_paths(job: object) -> list[str]:
-    parts = []
-    for field in dataclasses.fields(job) if dataclasses.is_dataclass(job) else ():
-        value = getattr(job, field.name)
-        if isinstance(value, Path) and value.exists():
-            status = value.stat()
-            size = status.st_size if value.is_file() else 0
-            parts.append(f"{field.name} {value.name} {size} {status.st_mtime_ns}")
-        elif hasattr(value, "open"):
-            # A job around another one.
-            parts += _list_paths(value)
-    return parts
 
 
 def result_path(out: Path, name: str) -> Path:

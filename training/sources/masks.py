@@ -110,6 +110,10 @@ class MaskedJob:
         """Of the inner job."""
         return self.inner.name
 
+    def inputs(self) -> tuple[object, ...]:
+        """Say what decides the recordings; see `RecordingJob`."""
+        return self.inner, self.maker.settings()
+
     def open(self) -> Iterator[Recording | SourceNote | SourceProgress]:
         """Open the inner job.
 

@@ -58,7 +58,7 @@ def add_conversion_options(parser: argparse.ArgumentParser) -> None:
     out.add_argument(
         "--restart",
         action="store_true",
-        help="throw away the clips of an earlier call that had other rules",
+        help="throw away what earlier calls wrote, and begin again",
     )
     _add_rules(parser.add_argument_group("what makes a clip"))
     work = parser.add_argument_group("work")

@@ -129,7 +129,13 @@ class Recording:
 
 
 class RecordingJob(Protocol):
-    """One file (or folder) of a source; picklable, so that worker processes can open it."""
+    """One file (or folder) of a source; picklable, so that worker processes can open it.
+
+    When a conversion goes on, a job is done again if its inputs have changed: the fields of the
+    dataclass that it is, or where those say too much or too little, what its method `inputs`
+    returns: paths and plain values, also in tuples and mappings. A folder stands for all files
+    in it.
+    """
 
     @property
     def name(self) -> str:

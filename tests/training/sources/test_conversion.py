@@ -116,6 +116,40 @@ def test_other_rules_are_refused_or_start_anew(tmp_path):
     assert read_frames(out, read_records(out)[0]).shape == (17, 32, 48, 3)
 
 
+def test_restart_begins_anew_with_the_same_rules_too(tmp_path):
+    out = tmp_path / "clips"
+    convert_here(JOBS[:2], out)
+    clip = out / "clips/a/take_000007.mp4"
+    clip.write_bytes(b"not made by the job")
+    convert_here(JOBS[:1], out)
+    assert clip.read_bytes() == b"not made by the job"
+    convert_here(JOBS[:1], out, restart=True)
+    assert read_frames(out, read_records(out)[0]).shape == (17, 64, 96, 3)
+    # What is no longer asked for is gone as well.
+    assert [path.name for path in (out / "clips").iterdir()] == ["a"]
+
+
+def test_a_shard_that_begins_anew_leaves_the_others(converted, tmp_path):
+    out = tmp_path / "clips"
+    for index in (1, 2):
+        convert_here(JOBS, out, shard=Shard(index, 2), restart=True)
+    assert merge_main([str(out)]) == 0
+    assert (out / METADATA_NAME).read_bytes() == (converted[0] / METADATA_NAME).read_bytes()
+    other = dataclasses.replace(RULES, size_hw=(32, 48))
+    convert_here(JOBS, out, other, shard=Shard(2, 2), restart=True)
+    assert [path.name for path in (out / "clips").iterdir()] == ["b"]
+
+
+def test_rules_that_cannot_be_read_are_other_rules(tmp_path):
+    out = tmp_path / "clips"
+    convert_here(JOBS[:1], out)
+    for text in ("[]", '{"torn'):
+        (out / "conversion/rules.json").write_text(text)
+        with pytest.raises(InputError, match="another value of allows_still_target"):
+            convert_here(JOBS[:1], out)
+    assert convert_here(JOBS[:1], out, restart=True).num_clips == 1
+
+
 def test_bad_files_are_reported_and_the_others_go_on(tmp_path):
     jobs = [
         JOBS[0],

@@ -87,6 +87,22 @@ def test_behave_command(drawn, tmp_path):
     assert "Date03_Sub05_boxtiny" in (tmp_path / "clips" / "report.json").read_text()
 
 
+def test_behave_command_with_masks_that_came_later(drawn, tmp_path, capsys):
+    """What was cut without them is not taken for the result with them."""
+    write_videos(tmp_path / "videos", drawn, kinects=(1,))
+    write_info(tmp_path / "params" / SEQUENCE, kinects=(1,))
+    arguments = [str(tmp_path), "--out", str(tmp_path / "clips"), "--preset", "mini"]
+    arguments += ["--workers", "0", "--videos", str(tmp_path / "videos")]
+    arguments += ["--params", str(tmp_path / "params")]
+    assert behave_command.main(arguments) == 2
+    write_masks_30(tmp_path / "masks", drawn, kinects=(1,), every=2)
+    arguments += ["--masks", str(tmp_path / "masks")]
+    assert behave_command.main(arguments) == 2
+    assert "another value of settings" in capsys.readouterr().err
+    assert behave_command.main([*arguments, "--restart"]) == 0
+    read_only_clip(tmp_path / "clips")
+
+
 def test_behave_command_with_contact_in_metres(drawn, tmp_path):
     write_videos(tmp_path / "videos", drawn, kinects=(1,))
     write_frame_folders(tmp_path, drawn, times_sec=range(4), kinects=(1,), form="meshes")

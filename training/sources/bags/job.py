@@ -45,6 +45,10 @@ class BagJob:
     licence: str = "unknown"
     spool_folder: Path | None = None
 
+    def inputs(self) -> tuple[object, ...]:
+        """Say what decides the recordings; see `RecordingJob`."""
+        return self.bag, self.settings, self.licence
+
     def open(self) -> Iterator[Recording | SourceNote | SourceProgress]:
         """Read the bag in a process of its own.
 

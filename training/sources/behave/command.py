@@ -63,7 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return list(jobs)
 
-    return run_conversion(options, list_jobs)
+    # Folders by their names only: shards on other machines may have them elsewhere.
+    paths = {key: getattr(options, key) for key in ("root", "videos", "masks", "params", "packs")}
+    settings = {key: path and path.resolve().name for key, path in paths.items()}
+    return run_conversion(options, list_jobs, {**settings, "split": options.split})
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

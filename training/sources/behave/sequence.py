@@ -65,6 +65,12 @@ class SequenceJob:
     params: tuple[Path, ...] = ()
     fps: float
 
+    def inputs(self) -> tuple[object, ...]:
+        """Say what decides the recordings; see `RecordingJob`."""
+        videos = sorted(self.videos.glob(f"{self.name}.*")) if self.videos is not None else []
+        shared = (self.root / "calibs", self.root / "objects")
+        return self.fps, self.frames, videos, self.masks, self.params, shared
+
     def open(self) -> Iterator[Recording | SourceNote]:
         """Open the sequence and yield the recordings of its cameras.
 

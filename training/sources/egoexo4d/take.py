@@ -79,6 +79,17 @@ class TakeJob:
     size_hw: tuple[int, int]
     num_frames: int
 
+    @property
+    def calibration(self) -> Path:
+        """Where the lenses of its cameras are written."""
+        return self.folder / "trajectory" / "gopro_calibs.csv"
+
+    def inputs(self) -> dict[str, object]:
+        """Say what decides the recordings; see `RecordingJob`."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        # Other parts of the take may be downloaded meanwhile.
+        return {**fields, "folder": self.calibration}
+
     def open(self) -> Iterator[Recording | SourceNote]:
         """Open the take.
 
@@ -90,8 +101,7 @@ class TakeJob:
         """
         for reason, count in sorted(self.left_out.items()):
             yield SourceNote(reason, count, self.name, is_loss=False)
-        calibration = self.folder / "trajectory" / "gopro_calibs.csv"
-        lenses = read_gopro_lenses(calibration) if calibration.is_file() else {}
+        lenses = read_gopro_lenses(self.calibration) if self.calibration.is_file() else {}
         documents = [read_json_file(p) if p else None for p in (self.hands, self.body)]
         for number, event in enumerate(self.events):
             yield from self._record(number, event, lenses, documents)

@@ -23,7 +23,16 @@ from numpy.typing import NDArray
 from tavid_core.errors import InputError, MissingExtraError
 from training.sources.json_file import read_json_file
 
-__all__ = ["Episode", "GripperColumn", "LeRobotInfo", "read_episodes", "read_gripper", "read_info"]
+__all__ = [
+    "Episode",
+    "GripperColumn",
+    "LeRobotInfo",
+    "data_path",
+    "read_episodes",
+    "read_gripper",
+    "read_info",
+    "video_path",
+]
 
 _KEY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
@@ -206,6 +215,35 @@ def read_episodes(root: Path, cameras: Sequence[str]) -> list[Episode]:
     return sorted(episodes, key=lambda episode: episode.index)
 
 
+def data_path(root: Path, episode: Episode) -> Path:
+    """Say where the rows of an episode lie.
+
+    Args:
+        root: Of the data set.
+        episode: Which.
+
+    Returns:
+        The table, of many episodes.
+    """
+    chunk, file = episode.data_file
+    return root / DATA_PATH.format(chunk_index=chunk, file_index=file)
+
+
+def video_path(root: Path, episode: Episode, camera: str) -> Path:
+    """Say where the frames of an episode lie.
+
+    Args:
+        root: Of the data set.
+        episode: Which.
+        camera: One of `episode.videos`.
+
+    Returns:
+        The video, of many episodes.
+    """
+    chunk, file, _, _ = episode.videos[camera]
+    return root / VIDEO_PATH.format(video_key=camera, chunk_index=chunk, file_index=file)
+
+
 def read_gripper(
     root: Path, episode: Episode, column: GripperColumn
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -222,8 +260,7 @@ def read_gripper(
     Raises:
         InputError: If the table is damaged or lacks the episode.
     """
-    chunk, file = episode.data_file
-    path = root / DATA_PATH.format(chunk_index=chunk, file_index=file)
+    path = data_path(root, episode)
     columns = ["timestamp", column.feature]
     rows = _read_rows(path, columns, [("episode_index", "=", episode.index)])
     try:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from tavid_core.errors import InputError
 from training.sources.frame_choice import join_by_time
 from training.sources.lerobot.dataset import (
-    VIDEO_PATH,
     Episode,
     LeRobotInfo,
+    data_path,
     read_episodes,
     read_gripper,
     read_info,
+    video_path,
 )
 from training.sources.lerobot.gripper import find_grasps
 from training.sources.recording import Recording, SourceNote
@@ -69,6 +70,13 @@ class EpisodeJob:
     source: str
     licence: str
 
+    def inputs(self) -> dict[str, object]:
+        """Say what decides the recordings; see `RecordingJob`."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        files = [data_path(self.root, self.episode)]
+        files += [video_path(self.root, self.episode, camera) for camera in self.cameras]
+        return {**fields, "root": files}
+
     def open(self) -> Iterator[Recording | SourceNote]:
         """Open the episode and yield a recording for each camera, without masks.
 
@@ -90,9 +98,9 @@ class EpisodeJob:
     def _record(
         self, camera: str, grasps: tuple[NDArray[np.float64], NDArray[np.bool_]] | None
     ) -> Iterator[Recording | SourceNote]:
-        chunk, file, from_sec, to_sec = self.episode.videos[camera]
-        path = VIDEO_PATH.format(video_key=camera, chunk_index=chunk, file_index=file)
-        frames = _EpisodeFrames(VideoFile(self.root / path), from_sec, to_sec)
+        _, _, from_sec, to_sec = self.episode.videos[camera]
+        video = VideoFile(video_path(self.root, self.episode, camera))
+        frames = _EpisodeFrames(video, from_sec, to_sec)
         num_missing = self.episode.length - len(frames.times_sec)
         if num_missing > 0:
             yield SourceNote("frames missing", num_missing, f"{self.name} {camera}")
