@@ -11,7 +11,8 @@ With target:=click the camera publishes no mask, and the segmenter makes one of 
 the argument, or yours later (`ros2 run tavid click X Y`). Watch it with rviz:=true or Foxglove:
 /planner/markers, /planner/overlay, /planner/frames, /segmenter/overlay. Ask again with
 `ros2 service call /planner/plan std_srvs/srv/Trigger`. What the planner's launch file takes besides
-(preset, model, device, params_file, ...) is handed on.
+(preset, model, device, params_file, ...) is handed on, but for its name and topics, which the
+camera and the client count on, and `respawn` is for planner and segmenter.
 """
 
 import re
@@ -33,7 +34,9 @@ from launch import Action, LaunchContext, LaunchDescription
 from tavid_ros.node_launch import (
     argument,
     declare_dds_profile,
+    declare_log_level,
     find_share,
+    log_level_words,
     make_reader,
     set_dds_profile,
     switch,
@@ -64,6 +67,7 @@ ARGUMENTS = [
     switch("rviz", "Start rviz2 too, which must be installed.", default="false"),
     argument("namespace", "Namespace of all nodes."),
     switch("use_sim_time", "Take the time from /clock, all nodes.", default=""),
+    declare_log_level(),
     declare_dds_profile(),
 ]
 
@@ -132,6 +136,7 @@ def make_camera(context: LaunchContext) -> list[Node]:
             namespace=value("namespace"),
             output="screen",
             parameters=[str(SHARE / "config" / "camera.yaml"), picture],
+            arguments=log_level_words(context),
             on_exit=Shutdown(reason="without its camera the demo has nothing to show"),
         )
     ]
@@ -154,6 +159,7 @@ def make_request(context: LaunchContext) -> list[Action]:
         name="plan_client",
         namespace=value("namespace"),
         output="screen",
+        arguments=log_level_words(context),
         condition=IfCondition(LaunchConfiguration("ask")),
     )
     if value("target") == "mask":

@@ -22,7 +22,9 @@ __all__ = [
     "NodeLaunch",
     "argument",
     "declare_dds_profile",
+    "declare_log_level",
     "find_share",
+    "log_level_words",
     "make_reader",
     "set_dds_profile",
     "switch",
@@ -83,6 +85,28 @@ def make_reader(context: LaunchContext) -> Callable[[str], str]:
         Gives the value of an argument.
     """
     return lambda name: LaunchConfiguration(name).perform(context)
+
+
+def declare_log_level() -> DeclareLaunchArgument:
+    """Declare the argument that `log_level_words` reads.
+
+    Returns:
+        The action.
+    """
+    levels = ["debug", "info", "warn", "error", "fatal"]
+    return argument("log_level", "What a node tells.", default="info", choices=levels)
+
+
+def log_level_words(context: LaunchContext) -> list[str]:
+    """Give what a node's command line says of its log level.
+
+    Args:
+        context: Of the launch.
+
+    Returns:
+        Words.
+    """
+    return ["--ros-args", "--log-level", make_reader(context)("log_level")]
 
 
 def declare_dds_profile() -> DeclareLaunchArgument:
@@ -155,12 +179,7 @@ class NodeLaunch:
             switch("use_sim_time", "Take the time from /clock.", default=""),
             # Off, since with wrong parameters or missing weights the node would start for ever.
             switch("respawn", "Start the node again when its process ends.", default="false"),
-            argument(
-                "log_level",
-                "What the node tells.",
-                default="info",
-                choices=["debug", "info", "warn", "error", "fatal"],
-            ),
+            declare_log_level(),
             declare_dds_profile(),
         ]
 
@@ -234,7 +253,7 @@ class NodeLaunch:
                 respawn_delay=_RESPAWN_DELAY_SEC,
                 parameters=self.list_parameters(value),
                 remappings=remappings,
-                arguments=["--ros-args", "--log-level", value("log_level")],
+                arguments=log_level_words(context),
             )
         ]
 

@@ -155,7 +155,10 @@ class PlannerParameters:
         high=60.0,
     )
     feedback_rate_hz: float = parameter_field(
-        5.0, "Most feedback messages per second; a new stage is always told.", low=0.1, high=50.0
+        5.0,
+        "Most feedback messages per second; a new stage is always told, a long step every second.",
+        low=0.1,
+        high=50.0,
     )
     input_max_age_sec: float = parameter_field(
         2.0, "Oldest image, mask or depth that a goal may use; 0 = any.", low=0.0, high=86400.0

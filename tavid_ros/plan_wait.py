@@ -69,6 +69,7 @@ class PlanWait:
                 try:
                     event = job.events.get(timeout=POLL_SEC)
                 except queue.Empty:
+                    self._feedback.repeat()
                     continue
                 if isinstance(event, PlanProgress):
                     self._feedback.tell(event)

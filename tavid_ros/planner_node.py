@@ -156,6 +156,8 @@ class PlannerNode(LifecycleNode):
                 self._reentrant,
                 lambda: read(self, PlannerParameters),
             )
+        # A client that last heard the planner before a quick way down and up would give it up.
+        self._vital_signs.beat()
         self.get_logger().info("ready for goals")
         return result
 

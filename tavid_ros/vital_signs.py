@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -41,13 +42,13 @@ class VitalSigns:
         self._is_serving = is_serving
         self._describe = describe
         self._namesakes = Namesakes(node)
-        self._num_beats = 0
+        self._num_beats, self._beating = 0, threading.Lock()
         self._heartbeat = node.create_publisher(UInt64, "~/heartbeat", 1)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady, because a simulated clock may stand still while the node lives.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         for name, period_sec, callback in (
-            ("the heartbeat", HEARTBEAT_PERIOD_SEC, self._beat),
+            ("the heartbeat", HEARTBEAT_PERIOD_SEC, self.beat),
             ("diagnostics", _DIAGNOSTICS_PERIOD_SEC, self._diagnose),
         ):
             node.create_timer(
@@ -57,13 +58,16 @@ class VitalSigns:
                 clock=steady,
             )
 
-    def _beat(self) -> None:
+    def beat(self) -> None:
+        """Beat now; whoever just became ready need not wait for the timer to say so."""
         # Silent before there is an action server: who hears a heartbeat may send a goal. DDS shows
         # the server of a killed planner for 20 s more, so that its sight alone proves nothing.
         if not self._is_serving():
             return
-        self._num_beats += 1
-        self._heartbeat.publish(UInt64(data=self._num_beats))
+        # A count that goes back says that the planner was restarted.
+        with self._beating:
+            self._num_beats += 1
+            self._heartbeat.publish(UInt64(data=self._num_beats))
 
     def _diagnose(self) -> None:
         header = Header(stamp=self._node.get_clock().now().to_msg())

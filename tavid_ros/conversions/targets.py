@@ -20,16 +20,27 @@ __all__ = [
     "query_from_request",
 ]
 
+# An image has no depth; RViz says where in the world a click is, within rounding.
+_FLAT = 1e-6
+
 
 def query_from_point(message: PointStamped) -> TargetQuery:
     """Read one click.
 
     Args:
-        message: In pixels; z is not used.
+        message: In pixels, so that z is 0.
 
     Returns:
         The query.
+
+    Raises:
+        InputError: If it lies in depth: a click on the world, in metres.
     """
+    if abs(message.point.z) > _FLAT:
+        raise InputError(
+            f"point must be in pixels, with z 0, got z {message.point.z:g}. That is a click on the "
+            "world, in metres: click on the image itself, or use `ros2 run tavid click X Y`."
+        )
     return TargetQuery(points=((message.point.x, message.point.y),))
 
 

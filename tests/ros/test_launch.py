@@ -262,6 +262,10 @@ def test_the_demo_puts_all_nodes_into_its_namespace(load):
     assert rviz.options["namespace"].words == ("namespace",)
     # A relative name is one of the namespace, and rviz's file has names from the root.
     assert ("/planner/markers", "planner/markers") in rviz.options["remappings"]
+    (camera,) = module.make_camera(make_context(module, log_level="debug"))
+    (client,) = module.make_request(make_context(module, log_level="debug"))
+    for node in (camera, client):
+        assert node.options["arguments"] == ["--ros-args", "--log-level", "debug"]
     (camera,) = module.make_camera(make_context(module, use_sim_time="true"))
     assert camera.options["parameters"][-1]["use_sim_time"] is True
 

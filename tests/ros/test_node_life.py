@@ -18,11 +18,12 @@ from rcl_interfaces.srv import GetParameters, SetParameters
 from rclpy._rclpy_pybind11 import InvalidHandle, RCLError
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import Image
-from std_msgs.msg import Header, String
+from std_msgs.msg import Header, String, UInt64
 from std_srvs.srv import Trigger
 from tavid.action import PlanInteraction
 
 import tavid_ros.planner_node
+import tavid_ros.vital_signs
 from tavid_core.errors import ErrorCode
 from tavid_ros import conversions
 from tavid_ros.callback_guard import CallbackGuard
@@ -127,6 +128,19 @@ def test_ups_and_downs_leave_nothing_behind(graph):
     assert graph.client.wait_for_server(10.0)
     assert graph.plan()[0] == STATUS.STATUS_SUCCEEDED
     assert planner.guard.num_failures == {}
+
+
+def test_a_planner_beats_as_soon_as_it_is_active(graph, monkeypatch):
+    # Not by its timer.
+    monkeypatch.setattr(tavid_ros.vital_signs, "HEARTBEAT_PERIOD_SEC", 60.0)
+    planner = graph.start(is_active=False)
+    beats = graph.subscribe(UInt64, "planner/heartbeat")
+    assert planner.trigger_configure() == SUCCESS
+    wait_for(lambda: planner.count_subscribers("planner/heartbeat"))
+    time.sleep(0.3)
+    assert not beats
+    assert planner.trigger_activate() == SUCCESS
+    wait_for(lambda: beats)
 
 
 def test_storm_of_transitions_ends_each_goal_once(graph):

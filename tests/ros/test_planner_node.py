@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -23,7 +24,7 @@ from tavid_core.errors import ErrorCode
 from tavid_ros import conversions
 from tavid_ros.client import path_from_uri
 from tavid_ros.publishers import LATCHED_QOS
-from tests.ros.graph import STATUS, Graph, wait_for
+from tests.ros.graph import STATUS, Graph, finish, wait_for
 from tests.ros.messages import make_request
 from tests.stopwatch import Stopwatch
 
@@ -69,6 +70,18 @@ def test_feedback_is_limited_to_its_rate(graph):
     graph.start(feedback_rate_hz=1.0)
     graph.plan(num_inference_steps=10)
     assert [f.stage for f in graph.feedback].count("denoise") <= 2
+
+
+def test_a_long_step_is_told_again_with_its_time(graph):
+    graph.start()
+    handle = graph.send(prompt="hang at denoise")
+    wait_for(lambda: [f.stage for f in graph.feedback].count("denoise") >= 3)
+    finish(handle.cancel_goal_async())
+    # The first may be of a step before the one that hangs.
+    told = [f for f in graph.feedback if f.stage == "denoise"][1:]
+    assert {f.step for f in told} == {told[0].step}
+    elapsed_sec = [conversions.seconds_from_duration(f.elapsed) for f in told]
+    assert all(after - before > 0.9 for before, after in itertools.pairwise(elapsed_sec))
 
 
 def test_second_goal_is_rejected_and_the_first_goes_on(shared_graph):

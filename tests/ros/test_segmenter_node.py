@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import Point32, Polygon, PolygonStamped
+from geometry_msgs.msg import Point, Point32, PointStamped, Polygon, PolygonStamped
 from sensor_msgs.msg import CompressedImage, Image, RegionOfInterest
 from std_msgs.msg import Header, String
 from std_srvs.srv import Trigger
@@ -121,6 +121,10 @@ def test_bad_input_is_refused_and_a_good_click_works_right_after(bench):
         bench.wait_refused("clicked_point", count)
     bench.click(place, frame_id="map")
     bench.wait_refused("clicked_point", 5)
+    # RViz whose fixed frame is the camera's: metres, in the frame of the image.
+    world = PointStamped(header=Header(frame_id=FRAME_ID), point=Point(x=0.1, y=0.2, z=1.1))
+    bench.send("clicked_point", world)
+    bench.wait_refused("clicked_point", 6)
     bench.send("clicked_points", PolygonStamped())
     bench.wait_refused("clicked_points")
     bench.send("clicked_box", RegionOfInterest(x_offset=2**32 - 1, width=2**32 - 1))
