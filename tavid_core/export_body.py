@@ -170,7 +170,9 @@ def _places_of_joints(
 def _require_fit(motion: InteractionMotion) -> BodyFit:
     if motion.body_fit is None:
         raise InputError(
-            "plan must hold a fitted body, got points only. Plan with --body-fit joints."
+            "plan must hold a fitted body, got points only. Plan with --body-fit joints, and with "
+            "a detector and a picture that show both shoulders or both hips; tavid show says why "
+            "none was fitted."
         )
     return motion.body_fit
 

@@ -90,7 +90,10 @@ def describe_motion(plan: InteractionPlan) -> str:
         sentence += f", with the fingers {_length(aperture_m[start])} apart"
     # From frame 0: a target may be seen to move a little before its contact is sure.
     carried = _way(motion.target.positions_camera_m[: end + 1])
-    return f"{sentence}, and {'moves' if is_sure else 'move'} it {carried}"
+    sentence = f"{sentence}, and {'moves' if is_sure else 'move'} it {carried}"
+    # The picture says that it is touched, nothing measured says how far away.
+    is_measured = motion.scale_source == "sensor"
+    return sentence if is_measured else f"{sentence}; lengths rest on an assumed distance"
 
 
 def describe_basis(plan: InteractionPlan) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from tavid_core.lifting.body import (
     mean_confidence,
 )
 from tavid_core.lifting.body_model import BodyModel
-from tavid_core.lifting.hands import hand_aperture, hand_quaternions
+from tavid_core.lifting.hands import hand_aperture, hand_quaternions, sees_palm
 from tavid_core.lifting.keypoint_checks import check_keypoints
 from tavid_core.lifting.keypoints import GRIPPER, HAND_NAMES, Keypoints
 from tavid_core.lifting.limb_lift import LimbMotion
@@ -49,12 +49,21 @@ class Actor:
 
 @dataclasses.dataclass(frozen=True)
 class ActorParts:
-    """What of a plan comes from the actor; see `InteractionMotion`."""
+    """What of a plan comes from the actor; see `InteractionMotion`.
 
-    hands: tuple[PointTrack, ...]
-    body: tuple[PointTrack, ...]
-    apertures_m: Mapping[str, NDArray[np.float32]]
-    body_fit: BodyFit | None
+    Args:
+        hands: Tracks of the hands.
+        body: Tracks of the other points.
+        apertures_m: By hand.
+        body_fit: If one was asked for and could be fitted.
+        remarks: By channel, what is assumed or missing.
+    """
+
+    hands: tuple[PointTrack, ...] = ()
+    body: tuple[PointTrack, ...] = ()
+    apertures_m: Mapping[str, NDArray[np.float32]] = dataclasses.field(default_factory=dict)
+    body_fit: BodyFit | None = None
+    remarks: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def find_actor(
@@ -132,31 +141,44 @@ def collect_parts(
         body_model: A body to fit to a person, or None for none.
 
     Returns:
-        Tracks, apertures and, where both shoulders or hips are seen, the fitted body.
+        Tracks, apertures and, where both shoulders or hips are seen, the fitted body; remarks say
+        that it could not be fitted, and where the turn of a hand is assumed.
     """
     if not actor.hand_names:
-        return ActorParts((), (), {}, None)
+        return ActorParts()
     body = [lifter.track(name, motion) for name in lifter.names if name not in actor.hand_names]
     body = tuple(
         point for point in body if (point.confidence > 0).any() and point.name not in HAND_NAMES
     )
     hands = [lifter.track(name, motion) for name in actor.hand_names]
+    remarks = {}
     if actor.kind != "person":
-        return ActorParts(tuple(hands), body, {}, None)
-    apertures_m = {}
+        if body_model is not None:
+            remarks["actor"] = "no body was fitted: an arm has none"
+        return ActorParts(tuple(hands), body, remarks=remarks)
+    apertures_m, is_assumed = {}, np.zeros(len(hands[0].confidence), dtype=bool)
     for index, hand in enumerate(hands):
         elbow = next((p for p in body if p.name == hand.name.replace("hand", "elbow")), None)
         turns = hand_quaternions(hand, elbow, actor.keypoints, fit, intrinsics)
         hands[index] = dataclasses.replace(hand, quaternions_xyzw=turns)
+        is_palm = sees_palm(hand, actor.keypoints, fit, intrinsics)
+        is_assumed |= np.isfinite(turns).all(axis=-1) & ~is_palm
         aperture_m = hand_aperture(hand, actor.keypoints, fit, intrinsics)
         if aperture_m is not None:
             apertures_m[hand.name] = aperture_m
+    if is_assumed.any():
+        remarks["hands"] = (
+            "how a hand is turned about its forearm is assumed in "
+            f"{is_assumed.sum()} of {len(is_assumed)} frames"
+        )
     fitted = None
     if body_model is not None and motion is not None and _has_torso(motion.names):
         from tavid_core.lifting.body_fit import fit_body
 
         fitted = fit_body(motion, body_model, intrinsics)
-    return ActorParts(tuple(hands), body, apertures_m, fitted)
+    elif body_model is not None:
+        remarks["actor"] = "no body was fitted: neither both shoulders nor both hips are seen"
+    return ActorParts(tuple(hands), body, apertures_m, fitted, remarks)
 
 
 def _has_torso(names: tuple[str, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -34,6 +35,12 @@ MAX_STEP_SHARE = 0.25
 DOUBTFUL_FACTOR = 0.7
 # Below `LOW_CONFIDENCE` however surely each of several people is seen.
 UNCLEAR_FACTOR = 0.49
+# Metres in a picture without depth are guessed, however surely things are seen: 7 cm off, or 16.
+ASSUMED_FACTOR = 0.49
+ASSUMED_REASONS = {
+    "hands": "their distance is assumed, for want of depth",
+    "target": "its distance is assumed, for want of depth",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +68,7 @@ def judge_channels(
     choice: ActorChoice,
     target: TargetMotion,
     sight: TargetSight,
+    remarks: Mapping[str, str],
 ) -> Channels:
     """Judge a lifted motion.
 
@@ -74,6 +82,7 @@ def judge_channels(
         choice: Who of the people in the picture acts.
         target: The lifted target.
         sight: The target in the picture; faults of the video lower all that is measured in it.
+        remarks: What is worth knowing of "actor" and "hands", however sure they are.
 
     Returns:
         One confidence per channel, with a reason where it is low.
@@ -83,16 +92,12 @@ def judge_channels(
         "hands": _judge_hands(hands, intrinsics, interval.hand, keypoints.notes),
         "target": _judge_target(track, target, sight.mask),
         "rotation": (target.rotation_confidence, target.rotation_reason),
-        "contact": (
-            interval.confidence * interval.timing,
-            interval.reason or "hand and target do not go together",
-        ),
+        "contact": _judge_contact(interval, hands),
         "scale": (scene.confidence, scene.reason),
     }
-    if not hands:
-        judged["contact"] = (0.0, "without a hand there is no contact")
-    elif interval.start_frame is None:
-        judged["contact"] = (0.0, interval.reason or "no hand touches the target")
+    if scene.source != "sensor":
+        for name, cause in ASSUMED_REASONS.items():
+            judged[name] = _doubt(judged[name], cause)
     if not choice.is_clear:
         for name in ("hands", "contact"):
             judged[name] = (UNCLEAR_FACTOR * judged[name][0], choice.reason)
@@ -100,16 +105,33 @@ def judge_channels(
     if faults.reason:
         for name in MEASURED_CHANNELS:
             judged[name] = (faults.factor * judged[name][0], faults.reason)
-    confidence = {name: float(np.clip(value, 0, 1)) for name, (value, _) in judged.items()}
-    told = {"actor": choice.reason, "hands": "; ".join(keypoints.notes)}
-    if interval.moves_target:
-        told["contact"] = interval.reason
-    reasons = {
-        name: reason if confidence[name] < LOW_CONFIDENCE else told[name]
-        for name, (_, reason) in judged.items()
-        if confidence[name] < LOW_CONFIDENCE or told.get(name)
+    told = {
+        "actor": (choice.reason, remarks.get("actor", "")),
+        "hands": (*keypoints.notes, remarks.get("hands", "")),
+        "contact": (interval.reason,) if interval.moves_target else (),
     }
+    return _tell(judged, told)
+
+
+def _tell(judged: Mapping[str, tuple[float, str]], told: Mapping[str, Sequence[str]]) -> Channels:
+    """Give reasons where confidence is low, and what is told in any case."""
+    confidence, reasons = {}, {}
+    for name, (value, reason) in judged.items():
+        confidence[name] = float(np.clip(value, 0, 1))
+        parts = [reason] if confidence[name] < LOW_CONFIDENCE and reason else []
+        for remark in told.get(name, ()):
+            if remark and not any(remark in part for part in parts):
+                parts.append(remark)
+        if parts:
+            reasons[name] = "; ".join(parts)
     return Channels(confidence=confidence, reasons=reasons)
+
+
+def _doubt(judged: tuple[float, str], cause: str) -> tuple[float, str]:
+    value, reason = judged
+    if value <= 0:
+        return judged
+    return ASSUMED_FACTOR * value, cause if value >= LOW_CONFIDENCE else f"{reason}; {cause}"
 
 
 def _judge_actor(keypoints: Keypoints, choice: ActorChoice) -> tuple[float, str]:
@@ -141,6 +163,15 @@ def _judge_hands(
     if notes:
         return DOUBTFUL_FACTOR * value, "; ".join(notes)
     return value, "the hands are hidden or unsure in many frames, or their depth is not measured"
+
+
+def _judge_contact(interval: ContactInterval, hands: tuple[PointTrack, ...]) -> tuple[float, str]:
+    if not hands:
+        return 0.0, "without a hand there is no contact"
+    if interval.start_frame is None:
+        return 0.0, interval.reason or "no hand touches the target"
+    reason = interval.reason or "hand and target do not go together"
+    return interval.confidence * interval.timing, reason
 
 
 def _judge_target(track: TargetTrack, target: TargetMotion, mask: CarriedMask) -> tuple[float, str]:

@@ -136,7 +136,11 @@ def measure_scene(
     """
     focal_note, factor = "", 1.0
     if intrinsics.is_assumed:
-        focal_note, factor = "; the field of view is assumed, which adds some 15 %", 0.5
+        angle_deg = 2 * math.degrees(math.atan(intrinsics.width / 2 / intrinsics.fx))
+        focal_note, factor = (
+            f"; a field of view of {angle_deg:.0f} degrees is assumed, which adds some 15 %",
+            0.5,
+        )
     elif intrinsics.has_distortion:
         focal_note, factor = "; the image is bent by its lens and not rectified", 0.5
     if request.depth_m is not None:
@@ -155,7 +159,9 @@ def measure_scene(
             reason = f"no depth on the target, that of its surroundings is taken{focal_note}"
             return SceneDepth(target_m, "sensor", factor * SURROUNDINGS_CONFIDENCE, reason)
     assumed = _assume_distance(shoulder_width_px, intrinsics)
-    return dataclasses.replace(assumed, reason=f"{assumed.reason}{focal_note}")
+    return dataclasses.replace(
+        assumed, confidence=factor * assumed.confidence, reason=f"{assumed.reason}{focal_note}"
+    )
 
 
 def _offset_px(

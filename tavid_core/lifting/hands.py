@@ -18,7 +18,7 @@ from tavid_core.lifting.body import MIN_POINT_CONFIDENCE
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.types import CameraIntrinsics, PointTrack
 
-__all__ = ["hand_aperture", "hand_quaternions"]
+__all__ = ["hand_aperture", "hand_quaternions", "sees_palm"]
 
 # Directions closer than this (sine) do not span a palm.
 MIN_SINE = 0.25
@@ -49,12 +49,39 @@ def hand_quaternions(
     Returns:
         camera_from_hand, xyzw, float32 (T, 4); NaN where not even the forearm is known.
     """
-    side = hand.name.removesuffix("_hand")
     palm_m = hand.positions_camera_m.astype(np.float64)
     along = np.full_like(palm_m, np.nan)
     if elbow is not None:
         along = palm_m - elbow.positions_camera_m
     normal = np.tile(DOWN, (len(palm_m), 1))
+    fingers, out, is_palm = _palm(hand, keypoints, fit, intrinsics)
+    along = np.where(is_palm[:, None], fingers, along)
+    normal = np.where(is_palm[:, None], out, normal)
+    return _quaternions(along, normal)
+
+
+def sees_palm(
+    hand: PointTrack, keypoints: Keypoints, fit: FrameFit, intrinsics: CameraIntrinsics
+) -> NDArray[np.bool_]:
+    """Say where the turn of a hand about its forearm is measured, not assumed.
+
+    Args:
+        hand: Its track.
+        keypoints: Of the actor, model pixels.
+        fit: How the request's image became the rollout's frame 0.
+        intrinsics: Of the caller's image.
+
+    Returns:
+        bool (T,), true where wrist and both knuckles span a palm.
+    """
+    return _palm(hand, keypoints, fit, intrinsics)[2]
+
+
+def _palm(
+    hand: PointTrack, keypoints: Keypoints, fit: FrameFit, intrinsics: CameraIntrinsics
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Direction of the fingers, that out of the palm, and whether there is a palm."""
+    side = hand.name.removesuffix("_hand")
     index_m, pinky_m, wrist_m = (
         _near_hand(f"{side}_{part}", hand, keypoints, fit, intrinsics)
         for part in ("index_knuckle", "pinky_knuckle", "wrist")
@@ -64,10 +91,7 @@ def hand_quaternions(
     out = np.cross(across, fingers) if side == "right" else np.cross(fingers, across)
     size = np.linalg.norm(across, axis=-1) * np.linalg.norm(fingers, axis=-1)
     out = out / np.maximum(size, 1e-9)[:, None]
-    is_palm = np.linalg.norm(out, axis=-1) > MIN_SINE
-    along = np.where(is_palm[:, None], fingers, along)
-    normal = np.where(is_palm[:, None], out, normal)
-    return _quaternions(along, normal)
+    return fingers, out, np.linalg.norm(out, axis=-1) > MIN_SINE
 
 
 def _quaternions(along: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float32]:

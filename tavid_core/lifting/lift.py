@@ -103,6 +103,7 @@ def _assemble(
         choice=seen.who.choice,
         target=target,
         sight=seen.sight,
+        remarks=parts.remarks,
     )
     return InteractionMotion(
         hands=parts.hands,

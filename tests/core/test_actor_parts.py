@@ -1,5 +1,7 @@
 """Who acts: a person, an arm that is marked, or nobody; bad input never gives sure numbers."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -88,7 +90,13 @@ def test_hand_that_is_lost_for_long_has_no_place():
 
 def test_body_is_fitted_only_where_a_torso_is_seen():
     clip = draw_reach(1)
-    assert lift_clip(clip, clip.keypoints(), body_model=load_body_model()).body_fit is None
+    unfitted = lift_clip(clip, clip.keypoints(), body_model=load_body_model())
+    assert unfitted.body_fit is None
+    reason = "no body was fitted: neither both shoulders nor both hips are seen"
+    assert unfitted.reasons["actor"] == reason
+    assert "actor" not in lift_clip(clip, clip.keypoints()).reasons
+    arm = lift_clip(clip, NOBODY, actor_mask=arm_mask(clip), body_model=load_body_model())
+    assert "no body was fitted: an arm has none" in arm.reasons["actor"]
     shoulders = np.tile(np.float32([[60, 5], [30, 5]]), (17, 1, 1))
     pixels = np.concatenate([clip.hand_pixels[:, None], shoulders], axis=1).astype(np.float32)
     names = ("right_hand", "left_shoulder", "right_shoulder")
@@ -131,3 +139,18 @@ def test_what_was_mended_is_told_of_sure_hands_too(fault, told):
     motion = lift_clip(clip, Keypoints(names, pixels, np.ones((17, 6), np.float32)))
     assert motion.confidence["hands"] > 0.5
     assert told in motion.reasons["hands"]
+
+
+def test_assumed_turn_of_a_hand_is_told_and_costs_nothing():
+    clip = draw_reach(1)
+    names = ("left_shoulder", "right_shoulder", "right_elbow", "right_hand")
+    pixels = np.tile(np.float32([[66, 5], [36, 5], [0, 0], [0, 0]]), (17, 1, 1))
+    pixels[:, 2], pixels[:, 3] = np.add(clip.hand_pixels, (36, 5)) / 2, clip.hand_pixels
+    seen = Keypoints(names, pixels, np.ones((17, 4), np.float32))
+    motion = lift_clip(clip, seen)
+    remark = "how a hand is turned about its forearm is assumed in 17 of 17 frames"
+    assert motion.confidence["hands"] > 0.5
+    assert motion.reasons["hands"] == remark
+    without = dataclasses.replace(seen, confidence=seen.confidence * np.float32([1, 1, 0, 1]))
+    # Without the elbow no orientation is given, so that none is assumed.
+    assert "hands" not in lift_clip(clip, without).reasons

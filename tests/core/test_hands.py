@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from tavid_core.camera import project
 from tavid_core.frame_fit import FrameFit
-from tavid_core.lifting.hands import hand_aperture, hand_quaternions
+from tavid_core.lifting.hands import hand_aperture, hand_quaternions, sees_palm
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.types import CameraIntrinsics, PointTrack
 
@@ -44,6 +44,7 @@ def test_forearm_gives_the_direction_of_the_fingers_and_the_palm_looks_down():
     np.testing.assert_allclose(x, [1, 0, 0], atol=1e-5)
     np.testing.assert_allclose(z, [0, 1, 0], atol=1e-5)
     np.testing.assert_allclose(np.cross(z, x), y, atol=1e-5)
+    assert not sees_palm(track("right_hand", HAND_M), NOTHING, FIT, CAMERA).any()
 
 
 @pytest.mark.parametrize(("side", "thumb"), [("right", 1.0), ("left", -1.0)])
@@ -60,6 +61,7 @@ def test_raised_palm_towards_the_camera(side, thumb):
     x, _, z = axes(hand_quaternions(track(f"{side}_hand", HAND_M), None, seen, FIT, CAMERA))
     np.testing.assert_allclose(x, [0, -1, 0], atol=1e-4)
     np.testing.assert_allclose(z, [0, 0, -1], atol=1e-4)
+    assert sees_palm(track(f"{side}_hand", HAND_M), seen, FIT, CAMERA).all()
 
 
 def test_without_elbow_and_knuckles_the_orientation_is_unknown():

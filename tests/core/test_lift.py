@@ -43,6 +43,14 @@ def lift_drawn(clip=None, keypoints=None, fit=FIT, **changes):
     return lift(rollout, request_for(clip, **changes), keypoints, fit=fit)
 
 
+def lift_seen_whole(clip, **changes):
+    """With a head and shoulders, so that sides are checked and the arm is long enough."""
+    places = {"right_hand": clip.hand_pixels, "left_shoulder": (66, 5), "right_shoulder": (36, 5)}
+    pixels = np.stack([np.broadcast_to(place, (17, 2)) for place in places.values()], axis=1)
+    keypoints = Keypoints(tuple(places), pixels.astype(np.float32), np.ones((17, 3), np.float32))
+    return lift_drawn(clip, keypoints, **changes)
+
+
 def test_target_is_where_depth_and_camera_put_it():
     motion = lift_drawn()
     side_m = np.sqrt(draw_reach(1).masks[1].sum()) * TABLE_M / 90.0
@@ -159,7 +167,27 @@ def test_without_intrinsics_the_field_of_view_is_assumed_and_said():
     motion = lift_drawn(intrinsics=None)
     assert motion.scale_source == "sensor"
     assert motion.confidence["scale"] < 0.5
-    assert "field of view is assumed" in motion.reasons["scale"]
+    assert "a field of view of 60 degrees is assumed" in motion.reasons["scale"]
+
+
+@pytest.mark.parametrize(
+    "camera", [None, dataclasses.replace(CAMERA, has_distortion=True)], ids=["assumed", "bent"]
+)
+def test_an_assumed_distance_is_less_sure_still_without_a_known_lens(camera):
+    known, unknown = lift_drawn(depth_m=None), lift_drawn(depth_m=None, intrinsics=camera)
+    assert unknown.confidence["scale"] == pytest.approx(0.5 * known.confidence["scale"])
+
+
+def test_places_at_an_assumed_distance_are_not_sure_but_the_touch_is():
+    clip = draw_reach(1)
+    measured, assumed = lift_seen_whole(clip), lift_seen_whole(clip, depth_m=None)
+    for name, owner in (("hands", "their"), ("target", "its")):
+        assert measured.confidence[name] > 0.5
+        assert assumed.confidence[name] < 0.5
+        assert f"{owner} distance is assumed, for want of depth" in assumed.reasons[name]
+    assert assumed.contact.touches_target
+    assert assumed.confidence["contact"] > 0.5
+    assert assumed.contact.confidence > 0.5
 
 
 def test_lens_that_nobody_undid_is_said():

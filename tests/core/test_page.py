@@ -179,6 +179,20 @@ def test_story_says_how_far_hand_and_target_go():
     assert told.endswith("and move it 1.50 m")
 
 
+@pytest.mark.parametrize("source", ["height_prior", "none"])
+def test_without_depth_lengths_are_told_as_assumed_and_the_touch_as_seen(source):
+    plan = draw_plan()
+    contact = dataclasses.replace(plan.motion.contact, confidence=0.9)
+    told = []
+    for scale_source in ("sensor", source):
+        motion = dataclasses.replace(plan.motion, contact=contact, scale_source=scale_source)
+        plan = dataclasses.replace(plan, motion=motion)
+        told.append(describe_motion(plan))
+    assert told[1] == f"{told[0]}; lengths rest on an assumed distance"
+    assert "uncertain" not in describe_outcome(plan)
+    assert rate_outcome(plan) == "good"
+
+
 def test_body_is_shown_in_thin_triangles():
     plan = fill_plan(draw_plan())
     _, _, data = read(plan)
