@@ -328,6 +328,7 @@ def print_table(figures: dict[str, dict[str, float | int | None]]) -> None:
         "jitter": "jitter",
         "num_failures": "failed",
         "worst_confidence_decile_failure_share": "decile",
+        "worst_confidence_decile_chance_share": "chance",
         "seconds_per_49_frames": "s/49",
     }
     print(f"{'setting':34}" + "".join(f"{short:>9}" for short in columns.values()))

@@ -17,8 +17,10 @@ __all__ = [
     "OBJECT_FAILURE_M",
     "WRIST_FAILURE_M",
     "Truth",
+    "chance_share_of_worst",
     "failure_share_of_worst",
     "is_failure",
+    "mean_jitter",
     "mean_known",
     "measure",
     "place_errors",
@@ -114,8 +116,8 @@ def measure(motion: InteractionMotion, truth: Truth) -> dict[str, float]:
     found = _joints_of(motion, truth)
     row = {
         **place_errors(motion, truth),
-        "jitter": _jitter(found[:, JOINT_NAMES.index(truth.hand)]),
-        "truth_jitter": _jitter(truth.joints_m[:, JOINT_NAMES.index(truth.hand)]),
+        "jitter": mean_jitter(found[:, JOINT_NAMES.index(truth.hand)]),
+        "truth_jitter": mean_jitter(truth.joints_m[:, JOINT_NAMES.index(truth.hand)]),
         "touches_target": float(motion.contact.touches_target),
         "right_hand_found": float(motion.contact.hand == truth.hand),
         "is_six_dof": float(motion.target_dof == 6),
@@ -237,9 +239,30 @@ def failure_share_of_worst(confidence: Sequence[float], is_failed: Sequence[bool
     failed = np.asarray(is_failed, dtype=bool)
     if not failed.any():
         return None
-    num_worst = max(1, round(len(failed) / 10))
+    num_worst = _num_worst(failed)
     order = np.argsort(np.asarray(confidence), kind="stable")
     return float(failed[order[:num_worst]].sum() / min(int(failed.sum()), num_worst))
+
+
+def chance_share_of_worst(is_failed: Sequence[bool]) -> float | None:
+    """Say what `failure_share_of_worst` is on average where confidence means nothing.
+
+    Args:
+        is_failed: One per clip.
+
+    Returns:
+        0..1, or None where nothing failed. With 77 failures of 100 it is 0.77: a share that is not
+        above it says that the confidence told nothing.
+    """
+    failed = np.asarray(is_failed, dtype=bool)
+    if not failed.any():
+        return None
+    num_worst = _num_worst(failed)
+    return float(num_worst * failed.mean() / min(int(failed.sum()), num_worst))
+
+
+def _num_worst(failed: NDArray[np.bool_]) -> int:
+    return max(1, round(len(failed) / 10))
 
 
 def summarize(
@@ -295,6 +318,7 @@ def summarize(
     }
     share = failure_share_of_worst([row["confidence"] for row in rows], failed)
     summary["worst_confidence_decile_failure_share"] = share
+    summary["worst_confidence_decile_chance_share"] = chance_share_of_worst(failed)
     return summary | {"num_failures": int(np.sum(failed)), "num_clips": len(rows)}
 
 
@@ -303,8 +327,16 @@ def _rooted(joints_m: NDArray[np.float64]) -> NDArray[np.float64]:
     return joints_m - (joints_m[:, left] + joints_m[:, right])[:, None] / 2
 
 
-def _jitter(path_m: NDArray[np.float64]) -> float:
-    """Mean third difference, in the unit of the motion literature: 10 m/s^3."""
+def mean_jitter(path_m: NDArray[np.float64]) -> float:
+    """Measure how jerky a path is.
+
+    Args:
+        path_m: float (T, 3), metres; NaN where unknown.
+
+    Returns:
+        Mean third difference in the unit of the motion literature, 10 m/s^3; NaN where no four
+        frames in a row are known.
+    """
     return mean_known(np.linalg.norm(np.diff(path_m, n=3, axis=0), axis=-1) * FPS**3 / 10)
 
 

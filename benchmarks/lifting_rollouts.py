@@ -23,7 +23,9 @@ from benchmarks.lifting_metrics import (
     OBJECT_FAILURE_M,
     WRIST_FAILURE_M,
     Truth,
+    chance_share_of_worst,
     failure_share_of_worst,
+    mean_jitter,
     mean_known,
     place_errors,
     trust_in,
@@ -124,6 +126,7 @@ def _lift_rollout(
         row = {
             **_first_frame_errors(motion, truth),
             **_changes(motion, best, truth.hand),
+            "jitter": _jitter_of(motion, truth.hand),
             "seconds_per_frame": (time.perf_counter() - begin + seen_sec) / len(rollout.frames),
             "said": float(VERDICTS.index(verdict_of(motion))),
             "judged": float(VERDICTS.index(judged)),
@@ -153,6 +156,11 @@ def _changes(motion: InteractionMotion, best: InteractionMotion, hand: str) -> d
         else math.nan
         for key, name in (("wrist", hand), ("object", "target"))
     }
+
+
+def _jitter_of(motion: InteractionMotion, hand: str) -> float:
+    tracks = [track for track in motion.hands if track.name == hand]
+    return mean_jitter(tracks[0].positions_camera_m) if tracks else math.nan
 
 
 def _start_of(motion: InteractionMotion) -> float:
@@ -189,7 +197,7 @@ def summarize_rollouts(rows: Sequence[Mapping[str, float]]) -> dict[str, float |
         **{key: mean_known([row[key] for row in rows]) for key in means},
         **{
             key: mean_known([row[key] for row in rows])
-            for key in ("wrist_change_m", "object_change_m", "confidence_contact")
+            for key in ("wrist_change_m", "object_change_m", "jitter", "confidence_contact")
         },
         "contact_f1": 2 * num_true / max(num_told + num_judged, 1),
         "instance_accuracy": sum(agrees) / len(rows),
@@ -204,4 +212,5 @@ def summarize_rollouts(rows: Sequence[Mapping[str, float]]) -> dict[str, float |
     summary |= dict.fromkeys(UNKNOWN_KEYS)
     share = failure_share_of_worst([row["confidence"] for row in rows], failed)
     summary["worst_confidence_decile_failure_share"] = share
+    summary["worst_confidence_decile_chance_share"] = chance_share_of_worst(failed)
     return summary | {"num_failures": int(np.sum(failed)), "num_clips": len(rows)}

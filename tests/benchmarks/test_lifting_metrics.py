@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks.lifting_metrics import Truth, failure_share_of_worst, measure, summarize
+from benchmarks.lifting_metrics import (
+    Truth,
+    chance_share_of_worst,
+    failure_share_of_worst,
+    mean_jitter,
+    measure,
+    summarize,
+)
 from tavid_core.types import Contact, InteractionMotion, PointTrack
 from training.sources.sim.motion import JOINT_NAMES
 
@@ -133,3 +140,29 @@ def test_failures_among_the_least_sure():
     # Of twenty, two are the worst tenth: five failures cannot all be there.
     failed[:5] = True
     assert failure_share_of_worst(confidence, failed) == 1.0
+
+
+@pytest.mark.parametrize(("num_failed", "chance"), [(1, 0.1), (5, 0.1), (10, 0.1), (77, 0.77)])
+def test_chance_is_what_random_confidences_reach(num_failed, chance):
+    failed = np.arange(100) < num_failed
+    rng = np.random.default_rng(3)
+    shares = [failure_share_of_worst(rng.random(100), failed) for _ in range(3000)]
+    assert chance_share_of_worst(failed) == pytest.approx(chance)
+    assert np.mean(shares) == pytest.approx(chance, abs=0.02)
+
+
+def test_chance_is_in_the_summary():
+    truth = make_truth()
+    good, bad = (measure(make_motion(truth, shift_m=(0, 0, shift)), truth) for shift in (0, 1))
+    summary = summarize([good, *[bad] * 3], [])
+    assert summary["worst_confidence_decile_failure_share"] == 0.0
+    assert summary["worst_confidence_decile_chance_share"] == 0.75
+    assert chance_share_of_worst([False] * 9) is None
+
+
+def test_jitter_is_the_third_difference_in_tens():
+    path_m = np.zeros((6, 3))
+    path_m[:, 0] = np.arange(6.0) ** 3 / 8**3
+    # The third derivative of t^3 is 6 m/s^3.
+    assert mean_jitter(path_m) == pytest.approx(0.6)
+    assert math.isnan(mean_jitter(path_m[:3]))

@@ -21,6 +21,8 @@ BENCHMARK_KEYS = {
     "instance_accuracy",
     "seconds_per_49_frames",
     "worst_confidence_decile_failure_share",
+    "worst_confidence_decile_chance_share",
+    "jitter",
 }
 
 
@@ -32,6 +34,7 @@ def row(said, judged, confidence, wrist_error_m=0.02):
         "object_error_m": 0.01,
         "wrist_change_m": 0.0,
         "object_change_m": math.nan,
+        "jitter": 1.5,
         "seconds_per_frame": 0.1,
         "said": float(VERDICTS.index(said)),
         "judged": float(VERDICTS.index(judged)),
@@ -57,6 +60,8 @@ def test_every_key_of_the_benchmark_is_there_and_agreement_is_counted():
     assert found["seconds_per_49_frames"] == pytest.approx(4.9)
     # Three fail; the surest tenth has room for one, and holds one.
     assert (found["num_failures"], found["worst_confidence_decile_failure_share"]) == (3, 1.0)
+    assert found["worst_confidence_decile_chance_share"] == pytest.approx(0.3)
+    assert found["jitter"] == 1.5
     assert found["contact_frame_error_median"] is None
     assert found["object_change_m"] is None
 
