@@ -16,13 +16,14 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from mcap.writer import CompressionType
 from tqdm import tqdm
 
-from benchmarks.bag_damage import measure_cuts, measure_flips, write_bomb
+from benchmarks.bag_bombs import BOMBS
+from benchmarks.bag_damage import measure_cuts, measure_flips
 from benchmarks.bag_maker import BagScene, Entry, make_messages, shift_entry, write_mcap
 from benchmarks.command import make_parser, run
 from benchmarks.summary import Figure
@@ -55,7 +56,6 @@ TOPICS = TopicMap(
     prompt="/prompt",
 )
 IMAGE_BYTES = SIZE_HW[0] * SIZE_HW[1] * 3
-_MIB = 1024 * 1024
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -185,24 +185,29 @@ def measure_damage(folder: Path, num_cuts: int, num_flips: int) -> dict[str, Fig
     }
 
 
-def measure_bombs(folder: Path) -> dict[str, Figure]:
-    """Convert small bags that inflate to two gigabytes, one honest about it, one not.
+def measure_bombs(folder: Path, names: Iterable[str] = tuple(BOMBS)) -> dict[str, Figure]:
+    """Convert small bags that inflate to much, with messages beyond and just below the caps.
 
     Args:
         folder: For the bags.
+        names: Of the bombs.
 
     Returns:
-        Peak of memory, and the larger file's size.
+        Peak of memory of each and of all, and the largest file's size.
     """
-    peaks_mb, num_bytes = [], 0
-    for name, stated_bytes in (("honest", 2048 * _MIB), ("lying", _MIB)):
-        bag = folder / f"{name}.mcap"
-        scene = BagScene(num_images=60)
-        num_bytes = max(num_bytes, write_bomb(bag, make_messages(scene), 2048 * _MIB, stated_bytes))
-        words = ["--preset", "mini"]
-        _, peak_mb = _convert(bag, folder / f"clips_{name}", words, expected_status=3)
-        peaks_mb.append(peak_mb)
-    return {"bomb_bytes": num_bytes, "bomb_peak_rss_mb": round(max(peaks_mb), 1)}
+    peaks_mb, num_bytes = {}, 0
+    bag, topics = folder / "bomb.mcap", folder / "bomb.yaml"
+    for name in tqdm(names, "bombs", leave=False):
+        bomb = BOMBS[name]
+        bomb.write(bag)
+        topics.write_text(bomb.topics.to_yaml(), encoding="utf-8")
+        num_bytes = max(num_bytes, bag.stat().st_size)
+        words = ["--preset", "mini", "--topics", str(topics)]
+        status = bomb.expected_status
+        _, peak_mb = _convert(bag, folder / f"clips_{name}", words, expected_status=status)
+        peaks_mb[f"bomb_peak_rss_mb_{name}"] = round(peak_mb, 1)
+    peak_mb = max(peaks_mb.values())
+    return {"bomb_bytes": num_bytes, **peaks_mb, "bomb_peak_rss_mb": peak_mb}
 
 
 if __name__ == "__main__":

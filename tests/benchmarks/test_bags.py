@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.bag_damage import _Found, measure_cuts, measure_flips
 from benchmarks.bag_maker import BagScene, make_messages, write_mcap
-from benchmarks.bags import LIMITS, measure_damage
+from benchmarks.bags import LIMITS, measure_bombs, measure_damage
 from benchmarks.sim_bag import write_sim_bag
 from training.sources.bags.command import main
 
@@ -33,6 +33,16 @@ def test_a_reader_that_says_nothing_is_found_out(tmp_path, monkeypatch):
     cuts = measure_cuts(path, 2)
     assert (cuts.num_reported, cuts.num_silently_fewer) == (0, 2)
     assert max(cuts.recovered_shares) < 0.9
+
+
+def test_bombs_stay_below_the_limit_of_memory(tmp_path):
+    """Also those whose messages are just below the caps, which are not refused."""
+    figures = measure_bombs(tmp_path, ("prompt", "png", "images"))
+    peaks_mb = {name: value for name, value in figures.items() if "_peak_rss_mb_" in name}
+    assert len(peaks_mb) == 3
+    assert max(peaks_mb.values()) <= 512, peaks_mb
+    assert figures["bomb_peak_rss_mb"] == max(peaks_mb.values())
+    assert figures["bomb_bytes"] < 1024 * 1024
 
 
 @pytest.fixture(scope="module")

@@ -209,8 +209,8 @@ class BagRecorder:
             yield from camera.put_image(_read_image(message, decoded, stamp_ns))
         elif role == "depth":
             check_depth_fields(decoded)
-            layout = dataclasses.asdict(_read_layout(decoded))
-            data = json.dumps(layout).encode() + b"\n" + bytes(decoded.data)
+            layout = json.dumps(dataclasses.asdict(_read_layout(decoded)))
+            data = b"".join((layout.encode(), b"\n", memoryview(decoded.data)))
             camera.put_companion(Companion(role, message.topic, stamp_ns, data))
         else:
             if message.type_name == _COMPRESSED:

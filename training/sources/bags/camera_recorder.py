@@ -66,6 +66,8 @@ class CameraRecorder:
         self._stretch: Stretch | None = None
         self._resampler = self._make_resampler()
         self._early: collections.deque[Companion] = collections.deque(maxlen=_MAX_EARLY_COMPANIONS)
+        num_cameras = len(settings.topic_map.cameras)
+        self._max_early_bytes = settings.limits.max_waiting_bytes // num_cameras
         self._camera_info: object | None = None
         self._camera: Camera | None = None
         self._num_gaps = 0
@@ -148,6 +150,8 @@ class CameraRecorder:
             companion: Whole; its image may have come or not.
         """
         self._early.append(companion)
+        while sum(len(early.data) for early in self._early) > self._max_early_bytes:
+            self._early.popleft()
         if self._stretch is not None:
             self._stretch.add(companion)
 

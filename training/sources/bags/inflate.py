@@ -16,7 +16,7 @@ _MAX_FILE_RATIO = 200
 _MAX_WINDOW_BYTES = 128 * 1024 * 1024
 
 
-def inflate(data: bytes, compression: str, max_bytes: int) -> bytes:
+def inflate(data: bytes, compression: str, max_bytes: int) -> bytes | bytearray:
     """Decompress data that must end within a size.
 
     Args:
@@ -41,7 +41,7 @@ def inflate(data: bytes, compression: str, max_bytes: int) -> bytes:
     return inflated
 
 
-def inflate_start(data: bytes, compression: str, max_bytes: int) -> bytes:
+def inflate_start(data: bytes, compression: str, max_bytes: int) -> bytes | bytearray:
     """Decompress as much as there is of data that was cut off.
 
     Args:
@@ -53,12 +53,13 @@ def inflate_start(data: bytes, compression: str, max_bytes: int) -> bytes:
         What could be had, maybe nothing.
     """
     try:
-        return _inflate(data, compression, max_bytes)[0][:max_bytes]
+        inflated, _ = _inflate(data, compression, max_bytes)
     except InputError:
         return b""
+    return inflated if len(inflated) <= max_bytes else inflated[:max_bytes]
 
 
-def _inflate(data: bytes, compression: str, max_bytes: int) -> tuple[bytes, bool]:
+def _inflate(data: bytes, compression: str, max_bytes: int) -> tuple[bytes | bytearray, bool]:
     if compression == "":
         return data, True
     if compression == "zstd":
@@ -70,20 +71,20 @@ def _inflate(data: bytes, compression: str, max_bytes: int) -> tuple[bytes, bool
     )
 
 
-def _inflate_zstd(data: bytes, max_bytes: int) -> tuple[bytes, bool]:
+def _inflate_zstd(data: bytes, max_bytes: int) -> tuple[bytearray, bool]:
     zstandard = _import_zstandard()
-    parts, num_left = [], max_bytes + 1
+    # Grows in place: parts that are joined at the end would be held twice.
+    inflated, num_left = bytearray(), max_bytes + 1
     try:
         stated_bytes = zstandard.frame_content_size(data)
         reader = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).stream_reader(data)
         while num_left and (part := reader.read(min(num_left, _COPY_BYTES))):
-            parts.append(part)
+            inflated += part
             num_left -= len(part)
     except zstandard.ZstdError as error:
-        if not parts:
+        if not inflated:
             raise InputError(f"zstd data must be readable, got {error}. It is damaged.") from error
-        return b"".join(parts), False
-    inflated = b"".join(parts)
+        return inflated, False
     # The reader takes the end of its input for the end of the frame.
     is_whole = bool(inflated) if stated_bytes < 0 else len(inflated) == stated_bytes
     return inflated, is_whole

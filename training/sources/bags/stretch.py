@@ -17,6 +17,9 @@ from training.sources.bags.spool import RawLayout, Span, SpoolIndex, check_image
 
 __all__ = ["Camera", "Companion", "ImageFile", "Stretch"]
 
+# The newest image of each of many cameras may wait in memory; larger ones wait on disk.
+_MAX_HELD_BYTES = 4 * 1024 * 1024
+
 
 @dataclasses.dataclass(frozen=True)
 class Camera:
@@ -84,7 +87,9 @@ class Stretch:
         self._folder, self._name, self._report = folder, name, report
         self._max_age_ns = max_age_ns
         self._size_hw, self._layout = first.size_hw, first.layout
-        self._images = (folder / f"{name}.images").open("wb")
+        self._images = (folder / f"{name}.images").open("w+b")
+        # Frames end here; a large image that is no frame yet lies behind.
+        self._end = self._num_behind = 0
         self._raw = (folder / f"{name}.raw").open("w+b")
         self._companions: dict[str, list[tuple[int, Span, str]]] = {}
         self._frames: list[Span] = []
@@ -97,7 +102,7 @@ class Stretch:
 
     @property
     def image(self) -> ImageFile:
-        """The newest one."""
+        """The newest one; its bytes may lie on disk only."""
         return self._image
 
     @property
@@ -122,7 +127,22 @@ class Stretch:
         Args:
             image: It fits.
         """
+        self._num_behind = 0
+        if len(image.data) > _MAX_HELD_BYTES:
+            self._write_behind(image.data)
+            self._num_behind = len(image.data)
+            image = dataclasses.replace(image, data=b"")
         self._image = image
+
+    def _write_behind(self, data: bytes) -> None:
+        self._images.seek(self._end)
+        self._images.write(data)
+
+    def _read_newest(self) -> bytes:
+        if not self._num_behind:
+            return self._image.data
+        self._images.seek(self._end)
+        return self._images.read(self._num_behind)
 
     def write_frame(self) -> bool:
         """Let the present image be the next frame.
@@ -132,8 +152,9 @@ class Stretch:
         """
         image = self._image
         if self._written is None or self._written[0] is not image:
+            data = self._read_newest()
             try:
-                check_image(image.data, image.layout)
+                check_image(data, image.layout)
             except InputError as error:
                 self._report.spoil(image.topic, "cannot be decoded", str(error))
                 before = self._written
@@ -142,9 +163,10 @@ class Stretch:
                 # It is told once, and the image before it takes its place.
                 self._image = before[0]
             else:
-                span = (self._images.tell(), len(image.data))
-                self._images.write(image.data)
-                self._written = (image, span)
+                if not self._num_behind:
+                    self._write_behind(data)
+                self._written = (image, (self._end, len(data)))
+                self._end += len(data)
         written, span = self._written
         self._frames.append(span)
         self._stamps_ns.append(written.stamp_ns)
@@ -179,6 +201,7 @@ class Stretch:
         Returns:
             The index file, or None if there is no frame; then no file is left.
         """
+        self._images.truncate(self._end)
         self._images.close()
         index = SpoolIndex(
             name=self._name, fps=fps, caption=self.caption, image_size_hw=self._size_hw,

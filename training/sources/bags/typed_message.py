@@ -23,6 +23,10 @@ KNOWN_TYPES = (
 )
 
 _MAX_DEFINITION_CHARACTERS = 64 * 1024
+# Of a message that is no picture. A sentence, a calibration or a robot's joints take a few
+# kilobytes, and decoded they take several times the memory of their bytes.
+_MAX_SMALL_BYTES = 1024 * 1024
+_PICTURES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 
 
 @functools.cache
@@ -46,7 +50,8 @@ def decode_message(type_name: str, data: bytes) -> object:
         with `data`.
 
     Raises:
-        InputError: If the type is another, or the bytes do not hold one.
+        InputError: If the type is another, or the bytes do not hold one, or there are more of them
+            than such a message needs.
     """
     from rosbags.serde import SerdeError
 
@@ -54,6 +59,11 @@ def decode_message(type_name: str, data: bytes) -> object:
         raise InputError(
             f"type must be one of {', '.join(KNOWN_TYPES)}, got {type_name[:64]!r}. "
             "Name another topic."
+        )
+    if len(data) > _MAX_SMALL_BYTES and type_name not in _PICTURES:
+        raise InputError(
+            f"message must have at most {_MAX_SMALL_BYTES} bytes for a {type_name}, got "
+            f"{len(data)}. Is it damaged, or made to fill the memory?"
         )
     try:
         return _open_store().deserialize_cdr(data, type_name)

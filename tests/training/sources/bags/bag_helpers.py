@@ -9,6 +9,7 @@ from rosbags.rosbag2 import CompressionFormat, CompressionMode, Writer
 from benchmarks.bag_maker import STORE, TYPES, make_messages
 from training.sources.bags.bag import Bag
 from training.sources.bags.bag_recorder import BagRecorder
+from training.sources.bags.limits import BagLimits
 from training.sources.bags.settings import BagSettings
 from training.sources.bags.spool import SpooledFrames, SpooledMasks, SpoolIndex
 from training.sources.bags.topic_map import CameraTopics, TopicMap
@@ -82,8 +83,8 @@ class Read:
 
 def read_recordings(path, folder, topic_map=TOPICS, limits=None, size_hw=SIZE_HW):
     """Read a bag in this process; gives recordings and the report."""
-    settings = BagSettings(topic_map=topic_map, size_hw=size_hw)
-    bag = Bag(path, limits or settings.limits)
+    settings = BagSettings(topic_map=topic_map, size_hw=size_hw, limits=limits or BagLimits())
+    bag = Bag(path, settings.limits)
     folder.mkdir(exist_ok=True)
     recordings = []
     for index_path in BagRecorder("bag", bag, settings, folder).recordings():

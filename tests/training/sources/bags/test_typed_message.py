@@ -24,6 +24,21 @@ def test_other_types_are_left_alone():
 
 
 @pytest.mark.parametrize("type_name", KNOWN_TYPES)
+def test_only_pictures_may_have_more_than_a_megabyte(type_name):
+    data = ENTRIES[type_name].serialize() if type_name in ENTRIES else b"\0\1\0\0\1"
+    data += bytes(2**20)
+    if type_name.endswith("Image"):
+        # It has bytes behind its end, which is another fault.
+        with pytest.raises(InputError, match=r"got \d+ bytes that are none"):
+            decode_message(type_name, data)
+        return
+    with pytest.raises(
+        InputError, match=f"at most 1048576 bytes for a {type_name}, got {len(data)}"
+    ):
+        decode_message(type_name, data)
+
+
+@pytest.mark.parametrize("type_name", KNOWN_TYPES)
 @pytest.mark.parametrize("encoding", ["ros2msg", "ros2idl"])
 def test_definitions_of_ros_are_known(type_name, encoding):
     text = ""
