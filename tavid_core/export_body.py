@@ -88,7 +88,7 @@ def write_physhoi(
         body_model: Of the fit; None for the stand-in.
 
     Raises:
-        InputError: If no body was fitted, or the model of the fit is not the one given.
+        InputError: As of `physhoi_reference`.
         OSError: If the file cannot be written.
     """
     import torch
@@ -106,7 +106,8 @@ def physhoi_reference(
     lowest over the whole clip, of one who stands a foot's, is at 0.
 
     Args:
-        motion: With a fitted body; a target that is lost stays where it was seen last.
+        motion: With a fitted body; a target that is lost stays where it was seen last. Every
+            contact with the target counts.
         fps: Of its frames.
         body_model: Of the fit; None for the stand-in.
 
@@ -115,7 +116,8 @@ def physhoi_reference(
         of 52 joints, 318:321 and 321:324 the target's place and turn, 330 contact; else zeros.
 
     Raises:
-        InputError: If no body was fitted, or the model of the fit is not the one given.
+        InputError: If no body was fitted, the model of the fit is not the one given, or the target
+            was never seen.
 
     References:
         wyhuai/PhysHOI, physhoi/env/tasks/physhoi.py (layout only).
@@ -126,6 +128,10 @@ def physhoi_reference(
         raise InputError(
             f"body_model must be the one of the fit, {fit.model}, got {model.name}. "
             "Name the file that the plan was made with."
+        )
+    if not np.isfinite(motion.target.positions_camera_m).all(axis=-1).any():
+        raise InputError(
+            "target must have a place in some frame, got none. Plan again with a target in sight."
         )
     times_sec = np.arange(0.0, (motion.num_frames - 1) / fps + 1e-9, 1.0 / PHYSHOI_FPS)
     at = _Resampler(np.arange(motion.num_frames) / fps, times_sec)
@@ -185,8 +191,6 @@ class _Resampler:
 
     def places(self, places_m: NDArray[np.float32]) -> NDArray[np.float64]:
         known = np.isfinite(places_m).all(axis=-1)
-        if not known.any():
-            return np.zeros((len(self._to_sec), 3))
         columns = [
             np.interp(self._to_sec, self._from_sec[known], places_m[known, axis])
             for axis in range(3)
@@ -202,7 +206,9 @@ class _Resampler:
 def _contact_at(
     motion: InteractionMotion, fps: float, times_sec: NDArray[np.float64]
 ) -> NDArray[np.bool_]:
-    contact = motion.contact
-    if not contact.touches_target or contact.start_frame is None:
-        return np.zeros(len(times_sec), dtype=bool)
-    return (times_sec >= contact.start_frame / fps) & (times_sec <= contact.end_frame / fps)
+    is_touching = np.zeros(len(times_sec), dtype=bool)
+    for contact in (motion.contact, *motion.contacts):
+        if contact.touches_target and contact.start_frame is not None:
+            start_sec, end_sec = contact.start_frame / fps, contact.end_frame / fps
+            is_touching |= (times_sec >= start_sec) & (times_sec <= end_sec)
+    return is_touching

@@ -102,7 +102,7 @@ def plan_sequence(
 
     Args:
         planner: Makes each plan.
-        request: The first step.
+        request: The first step; its actor mask is not carried to later ones.
         steps: The steps after it; each mask is for the first image.
         on_progress: Called with the step's number, from 0, and its progress.
         on_plan: Called with the step's number and its plan, as soon as it is there.

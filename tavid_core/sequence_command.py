@@ -56,6 +56,12 @@ def add_sequence_command(commands: argparse._SubParsersAction[argparse.ArgumentP
         metavar=("TARGET", "TEXT"),
         help="a mask file or a pixel X,Y on the target, both of the first image, and what happens",
     )
+    add(
+        "--actor-mask",
+        type=Path,
+        metavar="FILE",
+        help="the actor in the image, for the first step: an arm acts in that one only",
+    )
     add("--out", type=Path, required=True, metavar="DIR", help="folder to write")
     add("--depth", type=Path, metavar="FILE", help="16-bit png in millimetres, or npy in metres")
     add("--camera", type=Path, metavar="FILE", help="json: fx fy cx cy width height, pixels")
@@ -107,9 +113,11 @@ def _zip(folders: list[Path], sequence: SequencePlan) -> list[tuple[Path, Intera
 def _read_steps(options: argparse.Namespace) -> tuple[PlanRequest, list[SequenceStep]]:
     image = read_image(options.image)
     masks = [_read_target(target, image) for target, _ in options.step]
+    actor_mask = options.actor_mask and read_mask(options.actor_mask, image.shape[:2], "actor mask")
     request = PlanRequest(
         image=image,
         target_mask=masks[0],
+        actor_mask=actor_mask,
         prompt=options.step[0][1],
         depth_m=None if options.depth is None else read_depth(options.depth),
         intrinsics=None if options.camera is None else read_camera(options.camera),

@@ -11,7 +11,7 @@ from tavid_core.errors import InputError
 from tavid_core.export_body import physhoi_reference, write_smplx
 from tavid_core.io import save_plan
 from tavid_core.lifting.body_model import load_body_model
-from tavid_core.motion import BodyFit
+from tavid_core.motion import BodyFit, Contact
 from tests.drawn import draw_plan, fill_plan
 
 
@@ -60,6 +60,29 @@ def test_reference_holds_object_and_contact():
     times_sec = np.arange(51) / 25
     touching = times_sec >= motion.contact.start_frame / 8.0
     np.testing.assert_array_equal(reference[:, 330] == 1, touching)
+
+
+def test_every_contact_with_the_target_counts():
+    first, again, other = (
+        Contact(hand=hand, start_frame=start, end_frame=end, touches_target=touches)
+        for hand, start, end, touches in (
+            ("right_hand", 2, 4, True),
+            ("left_hand", 8, 12, True),
+            ("left_hand", 14, 16, False),
+        )
+    )
+    motion = upright_motion(contact=first, contacts=(first, again, other))
+    frames = 8 * np.arange(51) / 25
+    touching = ((frames >= 2) & (frames <= 4)) | ((frames >= 8) & (frames <= 12))
+    np.testing.assert_array_equal(physhoi_reference(motion, 8.0)[:, 330] == 1, touching)
+
+
+def test_target_that_was_never_seen_is_refused():
+    target = draw_plan().motion.target
+    nowhere = np.full_like(target.positions_camera_m, np.nan)
+    motion = upright_motion(target=dataclasses.replace(target, positions_camera_m=nowhere))
+    with pytest.raises(InputError, match="target must have a place in some frame, got none"):
+        physhoi_reference(motion, 8.0)
 
 
 def test_reference_stands_on_the_ground():

@@ -130,6 +130,19 @@ def test_sequence_saves_a_folder_per_step_and_the_whole_motion(scene, tmp_path, 
         assert len(arrays["time_sec"]) == len(arrays["target.positions_camera_m"]) == 33
 
 
+def test_actor_mask_is_for_the_first_step(scene, tmp_path):
+    words, pixel = scene
+    mask = np.zeros((256, 384), np.uint8)
+    mask[:40, 50:90] = 255
+    cv2.imwrite(str(tmp_path / "actor.png"), mask)
+    planner = DrawnPlanner(FIRST, SECOND)
+    words += ["--actor-mask", str(tmp_path / "actor.png"), "--step", pixel, "then"]
+    assert cli.main(words, lambda _: planner) == 0
+    first, second = planner.requests
+    np.testing.assert_array_equal(first.actor_mask, mask > 0)
+    assert second.actor_mask is None
+
+
 def test_broken_sequence_keeps_the_steps_that_are_done(scene, tmp_path, capsys):
     words, _ = scene
     gone = draw_reach(1, lift=(0.0, -90.0))

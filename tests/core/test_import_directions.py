@@ -10,7 +10,7 @@ import pytest
 from tests.source_tree import ROOT, list_files, list_imports, module_name, top_level
 
 MODEL_STACK = {"torch", "diffusers", "transformers", "peft", "accelerate", "safetensors"}
-EXTRAS = {"mujoco", "smplx", "mediapipe", "segment_anything", "torchvision", "matplotlib"}
+EXTRAS = {"mujoco", "mediapipe", "segment_anything", "torchvision", "matplotlib"}
 EXTRAS |= {"mcap", "rosbags", "zstandard", "tensorboard", "mink", "rerun", "pyarrow", "trimesh"}
 EXTRAS |= {"bitsandbytes", "wandb"}
 
@@ -67,6 +67,14 @@ def test_training_builds_on_the_core_only(path):
 @pytest.mark.parametrize("path", CORE + NODES + TRAINING, ids=str)
 def test_extras_are_imported_where_used(path):
     assert not top_level(list_imports(path, at_import_only=True)) & EXTRAS
+
+
+def test_no_licence_of_smplx_comes_along():
+    """Its code is not for commercial use; model files are read without it."""
+    sources = CORE + NODES + TRAINING + list_files("benchmarks")
+    assert not [path for path in sources if "smplx" in top_level(list_imports(path))]
+    for name in ("pyproject.toml", "constraints.txt"):
+        assert "smplx" not in (ROOT / name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("path", CORE + NODES + TRAINING, ids=str)
