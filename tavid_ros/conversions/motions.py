@@ -15,14 +15,16 @@ import numpy as np
 from geometry_msgs.msg import Point, Pose, PoseStamped, Quaternion, Transform, Vector3
 from nav_msgs.msg import Path
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 from std_msgs.msg import Header
 from trajectory_msgs.msg import MultiDOFJointTrajectory, MultiDOFJointTrajectoryPoint
 
 from tavid_core.errors import InputError
-from tavid_core.types import InteractionMotion, PointTrack
+from tavid_core.types import BodyFit, InteractionMotion, PointTrack
 from tavid_ros.conversions.times import duration_from_seconds
 
 __all__ = [
+    "PELVIS_NAME",
     "TARGET_NAME",
     "choose_hand",
     "hold_lost",
@@ -31,7 +33,7 @@ __all__ = [
     "trajectory_from_motion",
 ]
 
-TARGET_NAME = "target"
+TARGET_NAME, PELVIS_NAME = "target", "pelvis"
 
 
 def hold_lost(values: NDArray[np.float32]) -> NDArray[np.float64] | None:
@@ -69,7 +71,22 @@ def hold_rotations(motion: InteractionMotion, track: PointTrack) -> NDArray[np.f
 
 
 def _ordered_tracks(motion: InteractionMotion) -> list[PointTrack]:
-    return [*motion.body, *sorted(motion.hands, key=lambda track: track.name)]
+    body = list(motion.body)
+    if motion.body_fit is not None:
+        body.append(_pelvis(motion.body_fit))
+    return [*body, *sorted(motion.hands, key=lambda track: track.name)]
+
+
+def _pelvis(fit: BodyFit) -> PointTrack:
+    """The root of a fitted body with its turn; a fit has neither its pixels nor a confidence."""
+    num_frames = len(fit.pelvis_camera_m)
+    return PointTrack(
+        name=PELVIS_NAME,
+        pixels=np.full((num_frames, 2), np.nan, np.float32),
+        positions_camera_m=fit.pelvis_camera_m,
+        confidence=np.full(num_frames, np.nan, np.float32),
+        quaternions_xyzw=Rotation.from_rotvec(fit.joint_rotations[:, 0]).as_quat(),
+    )
 
 
 def trajectory_from_motion(
@@ -77,9 +94,9 @@ def trajectory_from_motion(
 ) -> MultiDOFJointTrajectory:
     """Write a motion as a trajectory.
 
-    joint_names are the body points, left_hand, right_hand and target, in this order, as far as
-    they were ever seen. A rotation that nobody measured is sent as identity; the target's is
-    relative to frame 0. Velocities and accelerations stay empty.
+    joint_names are the body points, pelvis where a body was fitted, left_hand, right_hand and
+    target, in this order, as far as they were ever seen. A rotation that nobody measured is sent
+    as identity; the target's is relative to frame 0. Velocities and accelerations stay empty.
 
     Args:
         motion: Metres, camera frame.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo
 
 from tavid_core.errors import InputError, TavidError
-from tavid_core.types import CameraIntrinsics, Contact
+from tavid_core.types import BodyFit, CameraIntrinsics, Contact
 from tavid_ros import conversions
 from tavid_ros.conversions.motions import hold_lost
 from tests.ros.messages import make_motion, make_track
@@ -35,6 +35,28 @@ def test_trajectory_has_names_times_and_header():
     np.testing.assert_allclose(times, np.arange(9) / 8)
     assert message.points[4].transforms[4].translation.x == pytest.approx(0.04)
     assert not message.points[0].velocities
+
+
+def test_fitted_body_gives_the_pelvis_with_its_turn():
+    rotations = np.zeros((9, 55, 3), np.float32)
+    # Facing the camera: half a turn about x; a joint further on turns too.
+    rotations[:, 0, 0], rotations[:, 1, 1] = np.pi, 0.5
+    pelvis_m = np.tile(np.float32([0.1, 0.2, 2.0]), (9, 1))
+    pelvis_m[:, 0] += np.linspace(0, 0.8, 9)
+    fit = BodyFit(
+        model="STANDIN",
+        joint_rotations=rotations,
+        betas=np.zeros(10, np.float32),
+        pelvis_camera_m=pelvis_m,
+        residual_px=np.zeros(9, np.float32),
+    )
+    message = conversions.trajectory_from_motion(make_motion(body_fit=fit), 8.0, HEADER)
+    names = list(message.joint_names)
+    assert names == ["head", "left_shoulder", "pelvis", "left_hand", "right_hand", "target"]
+    transform = message.points[4].transforms[names.index("pelvis")]
+    place, turn = transform.translation, transform.rotation
+    assert (place.x, place.y, place.z) == pytest.approx((0.5, 0.2, 2.0), abs=1e-6)
+    assert (abs(turn.x), turn.y, turn.z, turn.w) == pytest.approx((1, 0, 0, 0), abs=1e-6)
 
 
 def test_lost_points_hold_their_place_and_unseen_ones_are_left_out():
