@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from tavid_core.errors import InputError
-from training.sources.behave.calibration import read_object
 from training.sources.behave.frames import parse_frame_time
+from training.sources.field_values import read_numbers
 from training.sources.frame_choice import join_by_time
+from training.sources.json_file import read_json_object
 from training.sources.lazy_masks import read_mask_picture
 from training.sources.npz_file import read_npz
 from training.sources.stretch import MaskLoader
@@ -101,19 +102,19 @@ def read_hands(
 
 
 def _read_hand_points(path: Path) -> NDArray[np.float64]:
-    fields = read_object(path)
+    fields = read_json_object(path)
     points = np.full((NUM_HAND_POINTS, 3), np.nan)
-    try:
-        for key, first in (("left_hand_joints", 0), ("right_hand_joints", 21)):
-            hand = np.array(fields.get(key) or [], dtype=np.float64).reshape(-1, 3)[:21]
-            points[first : first + len(hand)] = hand
-        body = np.array(fields.get("body_joints") or [], dtype=np.float64).reshape(-1, 3)
-        if len(body) > 7:
-            points[42:] = body[[4, 7]]
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{path.name} must hold joints of three numbers, got {error}: {path}. Copy it again."
-        ) from error
+
+    def read_joints(key: str) -> NDArray[np.float64]:
+        values = fields.get(key) or []
+        return read_numbers(values, (-1, 3), f"{key} of {path}", allows_nan=True)
+
+    for key, first in (("left_hand_joints", 0), ("right_hand_joints", 21)):
+        hand = read_joints(key)[:21]
+        points[first : first + len(hand)] = hand
+    body = read_joints("body_joints")
+    if len(body) > 7:
+        points[42:] = body[[4, 7]]
     is_seen = points[:, 2] >= MIN_SCORE
     return np.where(is_seen[:, None], points[:, :2], np.nan)
 
@@ -189,16 +190,19 @@ def _read_part(
     path: Path,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     arrays = read_npz(path)
-    try:
-        times = [parse_frame_time(str(name)) for name in arrays["frame_times"]]
-        angles = np.asarray(arrays["angles"], dtype=np.float64).reshape(-1, 3)
-        translations_m = np.asarray(arrays["trans"], dtype=np.float64).reshape(-1, 3)
-        if None in times or not len(times) == len(angles) == len(translations_m):
-            raise ValueError(f"{len(times)} times for {len(angles)} poses")
-        rotations = Rotation.from_rotvec(angles).as_matrix()
-    except (KeyError, TypeError, ValueError) as error:
+    names = np.array(arrays.get("frame_times", ()), dtype=object).reshape(-1)
+    times = [parse_frame_time(name) if isinstance(name, str) else None for name in names]
+    angles, translations_m = (
+        read_numbers(arrays.get(key), (-1, 3), f"{key} of {path}", allows_nan=True)
+        for key in ("angles", "trans")
+    )
+    if None in times or not len(times) == len(angles) == len(translations_m):
         raise InputError(
-            f"{path.name} must hold angles, trans and frame_times of one length, got {error}: "
-            f"{path}. Copy it again."
-        ) from error
+            f"{path.name} must hold angles, trans and frame_times of one length, got {len(times)} "
+            f"times for {len(angles)} and {len(translations_m)} poses: {path}. Copy it again."
+        )
+    # A pose that is not known stays unknown; SciPy would complain.
+    is_known = np.isfinite(angles).all(axis=1)
+    rotations = np.full((len(angles), 3, 3), np.nan)
+    rotations[is_known] = Rotation.from_rotvec(angles[is_known]).as_matrix()
     return np.array(times, dtype=np.float64), rotations, translations_m

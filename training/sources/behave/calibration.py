@@ -6,8 +6,7 @@ The world is the colour camera of Kinect 1 (x right, y down, z forward), metres.
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,13 +16,15 @@ from tavid_core.camera import scale_intrinsics
 from tavid_core.distortion import LensDistortion
 from tavid_core.errors import InputError
 from tavid_core.types import CameraIntrinsics
+from training.sources.field_values import find_inside, read_numbers, shorten
+from training.sources.json_file import read_json_object
 from training.sources.picture_view import PictureView
 
 __all__ = ["SequenceInfo", "make_view", "read_camera_from_world", "read_sequence_info"]
 
-MAX_FILE_BYTES = 1 << 24
-# Numbers of OpenCV's list: fx, fy, cx, cy come first.
-_MODELS = {4: "plumb_bob", 5: "plumb_bob", 8: "rational_polynomial"}
+MAX_TARGET_CHARACTERS = 60
+ROTATION_TOLERANCE = 0.01
+_LENS = ("fx", "fy", "cx", "cy", "width", "height")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +57,14 @@ def read_sequence_info(path: Path, root: Path) -> SequenceInfo:
     Raises:
         InputError: If it cannot be read or a field is unusable.
     """
-    fields = read_object(path)
+    fields = read_json_object(path)
     target, kinects = fields.get("cat"), fields.get("kinects", [0, 1, 2])
-    if not isinstance(target, str) or not target.replace(" ", "").isalnum():
-        raise InputError(f"info.json must name its object in cat, got {target!r}: {path}. Fix it.")
-    if not isinstance(kinects, list) or not all(k in range(10) for k in kinects):
-        raise InputError(f"info.json must list its kinects, got {kinects!r}: {path}. Fix it.")
+    if not _is_target(target):
+        shown = shorten(repr(target))
+        raise InputError(f"info.json must name its object in cat, got {shown}: {path}. Fix it.")
+    if not _are_kinects(kinects):
+        shown = shorten(repr(kinects))
+        raise InputError(f"info.json must list its kinects, got {shown}: {path}. Fix it.")
     folders = {key: _find_folder(fields.get(key), root) for key in ("intrinsic", "config")}
     return SequenceInfo(target, tuple(kinects), folders["intrinsic"], folders["config"])
 
@@ -83,21 +86,25 @@ def make_view(intrinsics: Path | None, kinect: int, size_hw: tuple[int, int]) ->
     path = None if intrinsics is None else intrinsics / str(kinect) / "calibration.json"
     if path is None or not path.is_file():
         return PictureView(size_hw)
-    color = read_object(path).get("color")
-    try:
-        camera = CameraIntrinsics(
-            **{key: float(color[key]) for key in ("fx", "fy", "cx", "cy")},
-            width=int(color["width"]),
-            height=int(color["height"]),
-        )
-        bend = tuple(float(value) for value in color.get("opencv", [])[4:])
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"calibration.json must hold color with fx, fy, cx, cy, width, height, got {error!r}: "
-            f"{path}. Copy it again."
-        ) from error
-    distortion = LensDistortion(model=_MODELS[len(bend)], coefficients=bend) if bend else None
-    return PictureView(size_hw, scale_intrinsics(camera, size_hw), distortion)
+    color = read_json_object(path).get("color")
+    color = color if isinstance(color, dict) else {}
+    values = [color.get(key) for key in _LENS]
+    numbers = read_numbers(values, (len(_LENS),), f"{', '.join(_LENS)} of color in {path}")
+    camera = CameraIntrinsics(
+        **dict(zip(_LENS[:4], numbers[:4].tolist(), strict=True)),
+        width=int(numbers[4]),
+        height=int(numbers[5]),
+    )
+    # fx, fy, cx, cy come first.
+    bend = read_numbers(color.get("opencv", []), (-1,), f"opencv of color in {path}")[4:]
+    return PictureView(size_hw, scale_intrinsics(camera, size_hw), _make_distortion(bend))
+
+
+def _make_distortion(bend: NDArray[np.float64]) -> LensDistortion | None:
+    if not len(bend):
+        return None
+    model = "plumb_bob" if len(bend) <= 5 else "rational_polynomial"
+    return LensDistortion(model=model, coefficients=tuple(bend.tolist()))
 
 
 def read_camera_from_world(config: Path | None, kinect: int) -> NDArray[np.float64] | None:
@@ -116,41 +123,28 @@ def read_camera_from_world(config: Path | None, kinect: int) -> NDArray[np.float
     path = None if config is None else config / str(kinect) / "config.json"
     if path is None or not path.is_file():
         return None
-    fields = read_object(path)
-    try:
-        world_from_camera = np.eye(4)
-        world_from_camera[:3, :3] = np.array(fields["rotation"], dtype=float).reshape(3, 3)
-        world_from_camera[:3, 3] = np.array(fields["translation"], dtype=float).reshape(3)
-        return np.linalg.inv(world_from_camera)
-    except (KeyError, TypeError, ValueError, np.linalg.LinAlgError) as error:
-        raise InputError(
-            f"config.json must hold rotation and translation, got {error!r}: {path}. Copy again."
-        ) from error
+    fields = read_json_object(path)
+    world_from_camera = np.eye(4)
+    turn = read_numbers(fields.get("rotation"), (3, 3), f"rotation of {path}")
+    if not np.allclose(turn @ turn.T, np.eye(3), atol=ROTATION_TOLERANCE):
+        raise InputError(f"rotation of {path} must be one, got a matrix that bends. Copy it again.")
+    world_from_camera[:3, :3] = turn
+    world_from_camera[:3, 3] = read_numbers(
+        fields.get("translation"), (3,), f"translation of {path}"
+    )
+    return np.linalg.inv(world_from_camera)
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
+def _is_target(name: Any) -> bool:
+    """Tell whether a name can stand in the name of a folder."""
+    if not isinstance(name, str) or len(name) > MAX_TARGET_CHARACTERS:
+        return False
+    return name.isascii() and name.replace(" ", "").isalnum()
 
-    Args:
-        path: The file.
 
-    Returns:
-        The object.
-
-    Raises:
-        InputError: If it cannot be read or is none.
-    """
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path.name} must have at most {MAX_FILE_BYTES} bytes: {path}.")
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"{path.name} must be a readable JSON file, got {error}: {path}. Copy it again."
-        ) from error
-    if not isinstance(fields, dict):
-        raise InputError(f"{path.name} must hold an object, got {type(fields).__name__}: {path}.")
-    return fields
+def _are_kinects(numbers: Any) -> bool:
+    is_list = isinstance(numbers, list) and 0 < len(numbers) == len(set(map(str, numbers)))
+    return is_list and all(type(number) is int and 0 <= number < 10 for number in numbers)
 
 
 def _find_folder(relative: Any, root: Path) -> Path | None:
@@ -160,12 +154,8 @@ def _find_folder(relative: Any, root: Path) -> Path | None:
     """
     if relative is None:
         return None
-    parts = list(PurePosixPath(str(relative)).parts)
-    while parts and parts[0] == "..":
-        del parts[0]
-    if not parts or ".." in parts or parts[0] == "/" or "\\" in str(relative):
-        raise InputError(
-            f"paths of info.json must lead to folders of {root}, got {relative!r}. Correct it."
-        )
-    path = root.joinpath(*parts)
+    down = relative
+    while isinstance(down, str) and down.startswith("../"):
+        down = down[3:]
+    path = find_inside(root, down or None, "path of info.json")
     return path if path.is_dir() else None

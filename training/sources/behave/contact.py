@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 
 from tavid_core.errors import InputError, MissingExtraError
 from training.sources.array_pickle import read_array_pickle
-from training.sources.behave.calibration import read_object
 from training.sources.behave.sequence_name import detector_name
+from training.sources.field_values import pick, read_numbers
+from training.sources.json_file import read_json_object
 
 __all__ = ["measure_contact", "place_template", "spread_contact"]
 
@@ -69,12 +70,10 @@ def _find_object(frame: Path, target: str, objects: Path | None) -> NDArray[np.f
         template = _find_template(objects, target)
         if pose.is_file() and template is not None:
             fit = read_array_pickle(pose)
-            try:
-                return place_template(template, fit["angle"], fit["trans"])
-            except (KeyError, TypeError, ValueError) as error:
-                raise InputError(
-                    f"{pose.name} must hold angle and trans, got {error!r}: {frame.name}. Copy it."
-                ) from error
+            angle, translation_m = (
+                read_numbers(pick(fit, key), (3,), f"{key} of {pose}") for key in ("angle", "trans")
+            )
+            return place_template(template, angle, translation_m)
     return None
 
 
@@ -93,8 +92,7 @@ def place_template(
     """
     mesh = _read_mesh(template)
     points_m = _sample(mesh) - mesh.vertices.mean(axis=0)
-    turn = Rotation.from_rotvec(np.array(rotation_vector, dtype=np.float64).reshape(3))
-    return turn.apply(points_m) + np.asarray(translation_m, dtype=np.float64).reshape(3)
+    return Rotation.from_rotvec(rotation_vector).apply(points_m) + translation_m
 
 
 def _find_template(objects: Path | None, target: str) -> Path | None:
@@ -129,12 +127,16 @@ def _sample(mesh) -> NDArray[np.float64]:  # noqa: ANN001
 
 
 def _read_wrists(path: Path) -> NDArray[np.float64]:
-    values = read_object(path).get("body_joints3d")
-    try:
-        joints = np.array(values, dtype=np.float64).reshape(-1, 4)[list(WRISTS)]
-    except (TypeError, ValueError, IndexError) as error:
-        raise InputError(f"{path.name} must hold body_joints3d, got {error}. Copy it.") from error
-    return joints[joints[:, 3] >= MIN_JOINT_SCORE, :3]
+    values = read_json_object(path).get("body_joints3d")
+    joints = read_numbers(values, (-1, 4), f"body_joints3d of {path}", allows_nan=True)
+    if len(joints) <= max(WRISTS):
+        raise InputError(
+            f"body_joints3d of {path} must be the 25 joints of OpenPose, got {len(joints)}. "
+            "Copy the file again."
+        )
+    wrists = joints[list(WRISTS)]
+    is_seen = (wrists[:, 3] >= MIN_JOINT_SCORE) & np.isfinite(wrists).all(axis=1)
+    return wrists[is_seen, :3]
 
 
 def spread_contact(

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tavid_core.errors import InputError
 from tavid_core.files import read_image
-from training.sources.behave.calibration import read_object
+from training.sources.field_values import read_numbers
+from training.sources.json_file import read_json_object
 from training.sources.video_file import VideoFile
 
 __all__ = ["FolderFrames", "TimedVideo", "list_frame_folders", "parse_frame_time"]
@@ -63,12 +64,9 @@ class TimedVideo:
 
     def __init__(self, video: Path, clock: Path) -> None:
         self._video = VideoFile(video)
-        values = read_object(clock).get("color")
-        try:
-            times = np.array(values, dtype=np.float64) / 1e6
-        except (TypeError, ValueError):
-            times = np.empty(0)
-        if times.ndim != 1 or not len(times) or not np.isfinite(times).all():
+        values = read_json_object(clock).get("color")
+        times = read_numbers(values, (-1,), f"times of color in {clock}") / 1e6
+        if not len(times):
             raise InputError(f"{clock.name} must hold the times of color, got none. Copy it again.")
         self.num_missing = max(0, len(times) - len(self._video))
         times = times[: len(self._video)]

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from tavid_core.errors import InputError
-from training.sources.behave.calibration import read_object
 from training.sources.behave.sequence import SequenceJob
 from training.sources.behave.sequence_name import SequenceName
+from training.sources.json_file import read_json_object
 
 __all__ = ["list_sequence_jobs", "read_error_sequences", "read_split"]
 
@@ -96,7 +96,7 @@ def read_error_sequences(path: Path) -> list[str]:
     Raises:
         InputError: If it cannot be read or lacks them.
     """
-    return _read_names(read_object(path), "error_seqs", path)
+    return _read_names(read_json_object(path), "error_seqs", path)
 
 
 def read_split(root: Path, split: str) -> list[str]:
@@ -112,7 +112,7 @@ def read_split(root: Path, split: str) -> list[str]:
     Raises:
         InputError: If it cannot be read or lacks them.
     """
-    return _read_names(read_object(root / "split.json"), split, root / "split.json")
+    return _read_names(read_json_object(root / "split.json"), split, root / "split.json")
 
 
 def _read_names(fields: dict[str, Any], key: str, path: Path) -> list[str]:

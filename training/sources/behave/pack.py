@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +13,7 @@ from tavid_core.errors import InputError
 from training.sources.array_pickle import read_array_pickle
 from training.sources.behave.sequence import LICENCE
 from training.sources.behave.sequence_name import SequenceName
+from training.sources.field_values import pick, read_numbers
 from training.sources.mask_video import list_mask_frames
 from training.sources.recording import Recording, SourceNote
 from training.sources.safe_names import safe_name
@@ -88,18 +88,17 @@ class PackJob:
     def _read_truth(self) -> dict[str, NDArray[np.float64]]:
         if not self.truth.is_file():
             return {}
-        fields: Any = read_array_pickle(self.truth)
-        try:
-            return {
-                "object_rotation_camera": np.asarray(fields["obj_rot"], float).reshape(-1, 3, 3),
-                "object_translation_camera_m": np.asarray(fields["obj_trans"], float).reshape(
-                    -1, 3
-                ),
-            }
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"{self.truth.name} must hold obj_rot and obj_trans, got {error!r}. Copy it again."
-            ) from error
+        fields = read_array_pickle(self.truth)
+        kinds = (
+            ("object_rotation_camera", "obj_rot", (-1, 3, 3)),
+            ("object_translation_camera_m", "obj_trans", (-1, 3)),
+        )
+        return {
+            name: read_numbers(
+                pick(fields, key), shape, f"{key} of {self.truth.name}", allows_nan=True
+            )
+            for name, key, shape in kinds
+        }
 
 
 def _make_reader(

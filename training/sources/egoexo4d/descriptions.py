@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+from training.sources.field_values import is_number
 
 __all__ = ["Description", "match_object", "parse_descriptions", "write_caption"]
 
@@ -21,6 +22,7 @@ _FORMS = {
     for form in (verb, f"{verb}s", f"{verb}es", verb[:-1] + "ies" if verb.endswith("y") else verb)
 }
 MAX_CHARACTERS = 1000
+MAX_TIME_SEC = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,10 +62,9 @@ def parse_descriptions(passes: Any, *, default_camera: str | None = None) -> Ite
 
 def _read(fields: Mapping[str, Any], default_camera: str | None) -> Description | None:
     text, time = fields.get("text"), fields.get("timestamp")
-    is_number = isinstance(time, int | float) and not isinstance(time, bool)
-    if not isinstance(text, str) or not 0 < len(text.strip()) <= MAX_CHARACTERS or not is_number:
+    if not isinstance(text, str) or not 0 < len(text.strip()) <= MAX_CHARACTERS:
         return None
-    if not 0 <= time < 1e6 or not math.isfinite(time):
+    if not is_number(time, MAX_TIME_SEC) or time < 0:
         return None
     if fields.get("unsure") is not False or fields.get("subject") != "C":
         return None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from training.sources.field_values import is_number, parse_index
+
 __all__ = ["HAND_NAMES", "parse_points"]
 
+MAX_PIXEL = 1e6
 _FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 HAND_NAMES = tuple(
     f"{side}_{part}"
@@ -33,22 +35,17 @@ def parse_points(document: Any, camera: str) -> dict[int, dict[str, NDArray[np.f
     """
     frames: dict[int, dict[str, NDArray[np.float64]]] = {}
     for frame, people in document.items() if isinstance(document, Mapping) else ():
-        if not str(frame).isdecimal() or not isinstance(people, list) or not people:
+        index = parse_index(frame)
+        if index is None or not isinstance(people, list) or not people:
             continue
         views = people[0].get("annotation2D") if isinstance(people[0], Mapping) else None
         joints = views.get(camera) if isinstance(views, Mapping) else None
         points = {
             str(name).replace("-", "_"): np.array([joint["x"], joint["y"]], dtype=np.float64)
             for name, joint in (joints.items() if isinstance(joints, Mapping) else ())
-            if isinstance(joint, Mapping) and _is_pixel(joint.get("x"), joint.get("y"))
+            if isinstance(joint, Mapping)
+            and all(is_number(joint.get(axis), MAX_PIXEL) for axis in "xy")
         }
         if points:
-            frames[int(frame)] = points
+            frames[index] = points
     return frames
-
-
-def _is_pixel(*values: Any) -> bool:
-    return all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) and abs(v) < 1e6
-        for v in values
-    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -13,6 +13,7 @@ from tavid_core.errors import InputError
 from training.sources.cut_rules import CutRules
 from training.sources.egoexo4d.descriptions import Description, match_object, parse_descriptions
 from training.sources.egoexo4d.take import Event, TakeJob
+from training.sources.field_values import find_inside, pick
 from training.sources.json_file import read_json_file
 from training.sources.safe_names import safe_name
 
@@ -59,7 +60,9 @@ def list_take_jobs(
             continue
         left_out: Counter[str] = Counter()
         events = tuple(_find_events(told, relations.get(uid), left_out))
-        folder = _inside(root, take.get("root_dir") or f"takes/{take['take_name']}")
+        folder = find_inside(
+            root, take.get("root_dir") or f"takes/{take['take_name']}", "root_dir of takes.json"
+        )
         cameras = {event.description.camera for event in events}
         found = (_find_video(folder, take, camera, downscaled) for camera in sorted(cameras))
         jobs.append(
@@ -149,14 +152,11 @@ def _find_video(
     if downscaled:
         candidates.append(f"{DOWNSCALED}/{camera}.mp4")
     else:
-        streams = take.get("frame_aligned_videos")
-        streams = streams.get(camera) if isinstance(streams, Mapping) else None
-        stream = streams.get("0") if isinstance(streams, Mapping) else None
-        listed = stream.get("relative_path") if isinstance(stream, Mapping) else None
+        listed = pick(take, "frame_aligned_videos", camera, "0", "relative_path")
         candidates += [listed] if isinstance(listed, str) else []
         candidates.append(f"frame_aligned_videos/{camera}.mp4")
     for candidate in candidates:
-        path = _inside(folder, candidate)
+        path = find_inside(folder, candidate, "relative_path of takes.json")
         if path.is_file():
             return camera, path
     return camera, None
@@ -165,16 +165,7 @@ def _find_video(
 def _find_pose(root: Path, kind: str, uid: str) -> Path | None:
     for split in SPLITS:
         parent = root / "annotations" / "ego_pose" / split / kind / "annotation"
-        path = _inside(parent, f"{uid}.json")
+        path = find_inside(parent, f"{uid}.json", "take_uid of takes.json")
         if path.is_file():
             return path
     return None
-
-
-def _inside(folder: Path, relative: str) -> Path:
-    path = PurePosixPath(relative)
-    if path.is_absolute() or ".." in path.parts or "\\" in relative or "\0" in relative:
-        raise InputError(
-            f"paths of takes.json must stay in the data set, got {relative!r}. Download it again."
-        )
-    return folder / path

@@ -19,6 +19,7 @@ from training.sources.egoexo4d.descriptions import Description, write_caption
 from training.sources.egoexo4d.hands import HAND_NAMES, parse_points
 from training.sources.egoexo4d.lz_string import unpack_text
 from training.sources.egoexo4d.onset import HandSight, MaskSight, find_onset
+from training.sources.field_values import parse_index
 from training.sources.json_file import read_json_file
 from training.sources.lazy_masks import resize_mask
 from training.sources.picture_view import PictureView, window_around
@@ -164,11 +165,11 @@ class TakeJob:
         self, event: Event, video: VideoFile, view: PictureView, span_sec: tuple[float, float]
     ) -> list[MaskSight]:
         sights = []
-        for key in sorted((key for key in event.masks if str(key).isdecimal()), key=int):
-            frame = int(key)
+        named = {parse_index(key): fields for key, fields in event.masks.items()}
+        for frame in sorted(index for index in named if index is not None):
             if frame >= len(video) or not span_sec[0] <= frame / ANNOTATED_FPS <= span_sec[1]:
                 continue
-            mask = view.apply_mask(decode_mask(event.masks[key], video.size_hw, event.target))
+            mask = view.apply_mask(decode_mask(named[frame], video.size_hw, event.target))
             if mask.any():
                 sights.append(MaskSight(float(video.times_sec[frame]), mask))
         return sights

@@ -11,7 +11,6 @@ videos/KEY/chunk-000/file-000.mp4               frames of many episodes
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.errors import InputError, MissingExtraError
+from training.sources.field_values import is_number, pick, shorten
 from training.sources.json_file import read_json_file
 
 __all__ = [
@@ -34,7 +34,7 @@ __all__ = [
     "video_path",
 ]
 
-_KEY = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+_KEY = re.compile(r"(?=.{1,100}$)[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO_PATH = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
 # Grippers of these close towards their larger value; those of most others towards the smaller.
@@ -110,30 +110,27 @@ def read_info(root: Path, *, closed: str = "auto") -> LeRobotInfo:
     if not isinstance(fields, dict) or not str(fields.get("codebase_version")).startswith("v3."):
         version = fields.get("codebase_version") if isinstance(fields, dict) else None
         raise InputError(
-            f"LeRobot data set must have format v3.x, got {version!r}. Convert it with LeRobot's "
-            "own converter."
+            f"LeRobot data set must have format v3.x, got {shorten(repr(version))}. "
+            "Convert it with LeRobot's own converter."
         )
     for key, known in (("data_path", DATA_PATH), ("video_path", VIDEO_PATH)):
         if fields.get(key) not in (None, known):
-            raise InputError(f"{key} must be {known}, got {fields[key]!r}. Rename the files.")
+            raise InputError(
+                f"{key} must be {known}, got {shorten(repr(fields[key]))}. Rename the files."
+            )
     fps, features = fields.get("fps"), fields.get("features")
-    if not _is_number(fps) or fps <= 0 or not isinstance(features, dict):
+    if not is_number(fps) or fps <= 0 or not isinstance(features, dict):
         raise InputError("info.json must hold fps and features, got none. Copy it again.")
     cameras = tuple(sorted(key for key, feature in features.items() if _is_camera(feature)))
     unsafe = [key for key in cameras if not _KEY.fullmatch(key)]
     if unsafe or not cameras:
         raise InputError(
-            f"info.json must name cameras by letters, digits, dots, - and _, got {unsafe or 'none'}"
-            ". Use a data set with videos."
+            f"info.json must name cameras by letters, digits, dots, - and _, got "
+            f"{shorten(unsafe or 'none')}. Use a data set with videos."
         )
     is_high = str(fields.get("robot_type")).lower().startswith(CLOSED_IS_HIGH)
     high = closed == "high" or (closed == "auto" and is_high)
     return LeRobotInfo(float(fps), cameras, _find_gripper(root, features, high))
-
-
-def _is_number(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value)
 
 
 def _is_camera(feature: Any) -> bool:
@@ -151,11 +148,9 @@ def _find_gripper(root: Path, features: dict[str, Any], is_high: bool) -> Grippe
         index = next((i for i, name in enumerate(names) if "gripper" in name.lower()), None)
         if index is None:
             continue
-        try:
-            low, high = (float(stats[feature][key][index]) for key in ("min", "max"))
-        except (KeyError, TypeError, IndexError, ValueError):
-            continue
-        if math.isfinite(low) and math.isfinite(high) and high > low:
+        ends = [pick(stats, feature, key, index) for key in ("min", "max")]
+        if all(map(is_number, ends)) and ends[0] < ends[1]:
+            low, high = map(float, ends)
             return GripperColumn(feature, index, *((low, high) if is_high else (high, low)))
     return None
 
