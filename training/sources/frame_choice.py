@@ -12,6 +12,8 @@ __all__ = ["choose_frames", "join_by_time"]
 # How far, in steps of the wanted rate, a frame may lie from its moment.
 MAX_OFFSET_STEPS = 0.75
 RATE_TOLERANCE = 1.02
+# Almost three days at 8 per second; a damaged clock asks for millions of years.
+MAX_MOMENTS = 2_000_000
 
 
 def choose_frames(
@@ -31,7 +33,8 @@ def choose_frames(
         Stretches without a hole, each the indices of its frames.
 
     Raises:
-        InputError: If there are no frames, times do not rise, or the rate is too low.
+        InputError: If there are no frames, times do not rise or span days, or the rate is too
+            low.
     """
     times = np.asarray(times_sec, dtype=np.float64)
     if times.ndim != 1 or not len(times):
@@ -50,6 +53,11 @@ def choose_frames(
     num_moments = int(np.floor((times[-1] - start) * fps + 1e-6)) + 1
     if num_moments < 1:
         return []
+    if num_moments > MAX_MOMENTS:
+        raise InputError(
+            f"recording must last at most {MAX_MOMENTS / fps:.0f} s, got frame times from "
+            f"{times[0]:g} to {times[-1]:g}. Repair its times, or split it."
+        )
     moments = start + np.arange(num_moments) / fps
     right = np.clip(np.searchsorted(times, moments), 1, max(1, len(times) - 1))
     left = right - 1

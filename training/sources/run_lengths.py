@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.errors import InputError
+from training.sources.field_values import shorten
 
 __all__ = ["decode_run_lengths"]
 
@@ -35,7 +36,8 @@ def decode_run_lengths(text: str, size_hw: tuple[int, int]) -> NDArray[np.bool_]
     """
     height, width = size_hw
     if not (height > 0 and width > 0 and height * width <= MAX_PIXELS):
-        raise InputError(f"mask size must be 1 to {MAX_PIXELS} pixels, got {width}x{height}.")
+        shown = shorten(f"{width}x{height}")
+        raise InputError(f"mask size must be 1 to {MAX_PIXELS} pixels, got {shown}. Download it.")
     counts: list[int] = []
     place = 0
     while place < len(text):

@@ -1,12 +1,13 @@
 """Whatever the files of a data set hold, they are read right or refused with a typed error.
 
-Published layouts are copied in small, and one file at a time is changed: values, keys, depth, and
-numbers that no float holds. The suite tries a hundred examples each; `pytest
---hypothesis-profile=release` tries 5,000.
+Published layouts are copied in small, and one file at a time is changed: values, keys, lengths, and
+numbers that no float holds. Every value is once replaced by everything odd; beyond that the suite
+tries a hundred changes of each file, and `pytest --hypothesis-profile=release` 5,000.
 """
 
 import copy
 import functools
+import itertools
 import json
 import tempfile
 from pathlib import Path
@@ -37,10 +38,13 @@ from tests.training.sources.published_egoexo4d import (
 from tests.training.sources.published_lerobot import write_lerobot
 from training.sources.behave import annotations, calibration, contact, frames, listing, pack
 from training.sources.cut_rules import CutRules
+from training.sources.egoexo4d.hands import parse_points
 from training.sources.egoexo4d.listing import list_take_jobs
 from training.sources.egoexo4d.take import decode_mask
 from training.sources.field_values import find_inside, parse_index, pick, read_numbers
+from training.sources.frame_choice import choose_frames
 from training.sources.job_stamp import stamp_job
+from training.sources.json_file import read_json_file
 from training.sources.lerobot.dataset import read_info
 
 # 5,000 examples of some of these take minutes.
@@ -53,11 +57,11 @@ TEXTS = st.text(st.characters(min_codepoint=0, max_codepoint=0x10FFFF), max_size
 # What JSON can say and a program does not expect: larger than any float, not finite, too long.
 ODD = [1e400, -1e400, float("nan"), 10**400, -(10**400), 1e300, -0.0, 2**63, True, "9" * 5000]
 ODD += ["../../etc", "/etc", "a\0b", "\ud800", "x/../../y", "²", "", None, [], {}, [[]], [None]]
-ODD += [[1] * 6, [1.0] * 7, [0] * 10, [1] * 18, {"min": 1}, "a" * 300, "a/" * 600]
-LEAVES = st.integers(0, len(ODD) - 1).map(lambda place: copy.deepcopy(ODD[place]))
-LEAVES |= st.none() | st.booleans() | st.floats() | st.integers() | TEXTS
-VALUES = st.recursive(
-    LEAVES,
+ODD += [[1] * 6, [1.0] * 7, [0] * 10, [1] * 18, {"min": 1}, "a" * 300, "a/" * 600, [10**400] * 3]
+ODD_VALUES = st.integers(0, len(ODD) - 1).map(lambda place: copy.deepcopy(ODD[place]))
+LEAVES = st.none() | st.booleans() | st.floats() | st.integers() | TEXTS
+VALUES = ODD_VALUES | st.recursive(
+    ODD_VALUES | LEAVES,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=3),
     max_leaves=6,
 )
@@ -97,21 +101,22 @@ class Published:
 
     def __init__(self, path):
         self.path, self.whole = path, path.read_bytes()
-        ways = st.sampled_from(list(list_ways(json.loads(self.whole))))
+        self.ways = list(list_ways(json.loads(self.whole)))
+        ways = st.sampled_from(self.ways)
         self.changes = st.lists(st.tuples(ways, KINDS, KEYS, VALUES), min_size=1, max_size=3)
 
-    def check(self, data, read):
-        """Change it and read it; gives None for a typed error and lets any other through."""
-        document = json.loads(self.whole)
-        for way, kind, key, value in data.draw(self.changes):
-            change(document, way, kind, key, value)
-        if not data.draw(st.integers(0, 19)):
-            document = data.draw(VALUES)
+    def check(self, document, read):
+        """Read another document in its place."""
         self.path.write_text(json.dumps(document), encoding="utf-8")
         try:
-            return read_or_refuse(read)
+            read_or_refuse(read)
         finally:
             self.path.write_bytes(self.whole)
+
+
+@functools.cache
+def published(path):
+    return Published(path)
 
 
 def read_or_refuse(read):
@@ -122,15 +127,6 @@ def read_or_refuse(read):
         message = str(error)
     assert 20 < len(message) < 800
     return None
-
-
-@functools.cache
-def published(path):
-    return Published(path)
-
-
-def check_with_any_change(data, path, read):
-    return published(path).check(data, read)
 
 
 @pytest.fixture(scope="module")
@@ -147,62 +143,130 @@ def behave():
         yield root
 
 
-@given(data=st.data())
-def test_info_of_a_sequence(behave, data):
-    path = behave / "sequences" / SEQUENCE / "info.json"
-    info = check_with_any_change(data, path, lambda: calibration.read_sequence_info(path, behave))
-    if info is not None:
-        assert info.kinects
-        assert all(type(number) is int for number in info.kinects)
-        for folder in (info.intrinsics, info.config):
-            assert folder is None or folder.resolve().is_relative_to(behave.resolve())
+@pytest.fixture(scope="module")
+def egoexo4d():
+    with tempfile.TemporaryDirectory() as name:
+        write_egoexo4d(Path(name), TOUCH, descriptions=[describe(timestamp=3.0)])
+        yield Path(name)
 
 
-@given(data=st.data())
-def test_calibration(behave, data):
-    folder = behave / "calibs" / "intrinsics"
-    view = check_with_any_change(
-        data,
-        folder / "0" / "calibration.json",
-        lambda: calibration.make_view(folder, 0, (96, 128)),
-    )
-    if view is not None:
-        assert np.isfinite([view.camera.fx, view.camera.cx]).all()
+@pytest.fixture(scope="module")
+def lerobot():
+    with tempfile.TemporaryDirectory() as name:
+        write_lerobot(Path(name), [DRAWN])
+        yield Path(name)
 
 
-@given(data=st.data())
-def test_poses_of_the_kinects(behave, data):
-    folder = behave / "calibs" / "Date03" / "config"
-    camera_from_world = check_with_any_change(
-        data,
-        folder / "0" / "config.json",
-        lambda: calibration.read_camera_from_world(folder, 0),
-    )
-    if camera_from_world is not None:
-        assert np.isfinite(camera_from_world).all()
+def read_info_of_a_sequence(root, path):
+    info = calibration.read_sequence_info(path, root)
+    assert info.kinects
+    assert all(type(number) is int for number in info.kinects)
+    for folder in (info.intrinsics, info.config):
+        assert folder is None or folder.resolve().is_relative_to(root.resolve())
 
 
-@given(data=st.data())
-def test_keypoints(behave, data):
-    frame = behave / "sequences" / SEQUENCE / "t0000.000"
-    hands = check_with_any_change(
-        data,
-        frame / "k0.color.json",
-        lambda: annotations.read_hands([(0.0, frame)], 0, np.array([0.0])),
-    )
-    if hands is not None:
-        assert hands.shape == (1, 44, 2)
+def read_calibration(_, path):
+    view = calibration.make_view(path.parents[1], 0, (96, 128))
+    assert np.isfinite([view.camera.fx, view.camera.fy, view.camera.cx, view.camera.cy]).all()
 
 
-@given(data=st.data())
-def test_joints_in_metres(behave, data):
-    frame = behave / "sequences" / SEQUENCE / "t0000.000"
-    touches = check_with_any_change(
-        data,
-        frame / "person" / "person_J3d.json",
-        lambda: contact.measure_contact(frame, "chairwood", behave / "objects"),
-    )
+def read_pose(_, path):
+    assert np.isfinite(calibration.read_camera_from_world(path.parents[1], 0)).all()
+
+
+def read_keypoints(_, path):
+    hands = annotations.read_hands([(0.0, path.parent)], 0, np.array([0.0]))
+    assert hands.shape == (1, 44, 2)
+
+
+def read_joints(root, path):
+    touches = contact.measure_contact(path.parents[1], "chairwood", root / "objects")
     assert touches in (None, True, False)
+
+
+def read_clock(_, path):
+    timed = frames.TimedVideo(path.with_name(f"{SEQUENCE}.0.color.mp4"), path)
+    assert sum(map(len, choose_frames(timed.times_sec, 8.0))) <= 2_000_000
+
+
+def read_split(root, _):
+    assert all(isinstance(name, str) for name in listing.read_split(root, "train"))
+
+
+def read_errors(_, path):
+    assert all(isinstance(name, str) for name in listing.read_error_sequences(path))
+
+
+def list_takes(root, _):
+    assert all(len(stamp_job(job)) == 16 for job in list_take_jobs(root, RULES))
+
+
+def read_points(_, path):
+    for joints in parse_points(read_json_file(path), "cam01").values():
+        assert all(np.isfinite(point).all() for point in joints.values())
+
+
+def read_lerobot(root, _):
+    info = read_info(root)
+    assert np.isfinite(info.fps)
+    assert info.gripper is None or np.isfinite(info.gripper.closed_value)
+
+
+FRAME = f"sequences/{SEQUENCE}/t0000.000"
+FILES = [
+    ("behave", f"sequences/{SEQUENCE}/info.json", read_info_of_a_sequence),
+    ("behave", "calibs/intrinsics/0/calibration.json", read_calibration),
+    ("behave", "calibs/Date03/config/0/config.json", read_pose),
+    ("behave", f"{FRAME}/k0.color.json", read_keypoints),
+    ("behave", f"{FRAME}/person/person_J3d.json", read_joints),
+    ("behave", f"videos/{SEQUENCE}.0.time.json", read_clock),
+    ("behave", "split.json", read_split),
+    ("behave", "errors.json", read_errors),
+    ("egoexo4d", "takes.json", list_takes),
+    ("egoexo4d", "annotations/atomic_descriptions_train.json", list_takes),
+    ("egoexo4d", "annotations/relations_train.json", list_takes),
+    ("egoexo4d", f"annotations/ego_pose/train/hand/annotation/{UID}.json", read_points),
+    ("lerobot", "meta/info.json", read_lerobot),
+    ("lerobot", "meta/stats.json", read_lerobot),
+]
+every_file = pytest.mark.parametrize(("source", "name", "read"), FILES)
+
+
+@every_file
+def test_every_value_may_be_anything_odd(request, source, name, read):
+    root = request.getfixturevalue(source)
+    file = published(root / name)
+    # Of many that are alike, such as frames and joints, the last stands for the others.
+    ways = {tuple("0" if str(key).isdecimal() else key for key in way): way for way in file.ways}
+    for way, value in itertools.product(ways.values(), ODD):
+        document = json.loads(file.whole)
+        change(document, way, "value", "", value)
+        file.check(document, lambda: read(root, root / name))
+
+
+@every_file
+@given(data=st.data())
+def test_any_change_is_read_or_refused(request, source, name, read, data):
+    root = request.getfixturevalue(source)
+    file = published(root / name)
+    document = json.loads(file.whole)
+    for way, kind, key, value in data.draw(file.changes):
+        change(document, way, kind, key, value)
+    if not data.draw(st.integers(0, 19)):
+        document = data.draw(VALUES)
+    file.check(document, lambda: read(root, root / name))
+
+
+@given(data=st.data(), kind=st.sampled_from(["hand", "body", "relations"]))
+def test_a_take_with_any_change_is_opened_or_refused(egoexo4d, data, kind):
+    path = egoexo4d / "annotations" / f"ego_pose/train/{kind}/annotation/{UID}.json"
+    if kind == "relations":
+        path = egoexo4d / "annotations" / "relations_train.json"
+    file = published(path)
+    document = json.loads(file.whole)
+    for way, change_kind, key, value in data.draw(file.changes):
+        change(document, way, change_kind, key, value)
+    file.check(document, lambda: [list(job.open()) for job in list_take_jobs(egoexo4d, RULES)])
 
 
 @given(angle=VALUES, translation_m=VALUES)
@@ -215,28 +279,6 @@ def test_pose_of_the_object(behave, angle, translation_m):
         read_or_refuse(lambda: contact.measure_contact(frame, "chairwood", behave / "objects"))
     finally:
         path.write_bytes(whole)
-
-
-@given(data=st.data())
-def test_clock_of_a_video(behave, data):
-    folder = behave / "videos"
-    video, clock = (folder / f"{SEQUENCE}.0.{end}" for end in ("color.mp4", "time.json"))
-    timed = check_with_any_change(data, clock, lambda: frames.TimedVideo(video, clock))
-    if timed is not None:
-        assert np.isfinite(timed.times_sec).all()
-        assert (np.diff(timed.times_sec) > 0).all()
-
-
-@given(data=st.data())
-def test_lists_of_sequences(behave, data):
-    names = check_with_any_change(
-        data, behave / "split.json", lambda: listing.read_split(behave, "train")
-    )
-    wrong = check_with_any_change(
-        data, behave / "errors.json", lambda: listing.read_error_sequences(behave / "errors.json")
-    )
-    for found in (names, wrong):
-        assert all(isinstance(name, str) for name in found or ())
 
 
 ARRAYS = st.sampled_from(
@@ -288,36 +330,6 @@ def packs():
         yield Path(name)
 
 
-@pytest.fixture(scope="module")
-def egoexo4d():
-    with tempfile.TemporaryDirectory() as name:
-        write_egoexo4d(Path(name), TOUCH, descriptions=[describe(timestamp=3.0)])
-        yield Path(name)
-
-
-def list_takes(root):
-    jobs = list_take_jobs(root, RULES)
-    assert all(len(stamp_job(job)) == 16 for job in jobs)
-    return jobs
-
-
-@given(data=st.data())
-def test_takes(egoexo4d, data):
-    check_with_any_change(data, egoexo4d / "takes.json", lambda: list_takes(egoexo4d))
-
-
-@given(data=st.data())
-def test_descriptions(egoexo4d, data):
-    path = egoexo4d / "annotations" / "atomic_descriptions_train.json"
-    check_with_any_change(data, path, lambda: list_takes(egoexo4d))
-
-
-@given(data=st.data())
-def test_relations(egoexo4d, data):
-    path = egoexo4d / "annotations" / "relations_train.json"
-    check_with_any_change(data, path, lambda: list_takes(egoexo4d))
-
-
 @given(key=st.sampled_from(["width", "height", "encodedMask"]), value=VALUES, place=st.integers(0))
 def test_masks(key, value, place):
     sound = encode_mask(DRAWN.target_masks[0])
@@ -327,33 +339,6 @@ def test_masks(key, value, place):
     for fields in ({**sound, key: value}, torn, value):
         mask = read_or_refuse(functools.partial(decode_mask, fields, (96, 128), "disc"))
         assert mask is None or mask.shape == (96, 128)
-
-
-@given(data=st.data(), kind=st.sampled_from(["hand", "body", "relations"]))
-def test_a_take_with_any_change_is_opened_or_refused(egoexo4d, data, kind):
-    path = egoexo4d / "annotations" / f"ego_pose/train/{kind}/annotation/{UID}.json"
-    if kind == "relations":
-        path = egoexo4d / "annotations" / "relations_train.json"
-    check_with_any_change(
-        data, path, lambda: [list(job.open()) for job in list_take_jobs(egoexo4d, RULES)]
-    )
-
-
-@pytest.fixture(scope="module")
-def lerobot():
-    with tempfile.TemporaryDirectory() as name:
-        write_lerobot(Path(name), [DRAWN])
-        yield Path(name)
-
-
-@given(data=st.data(), name=st.sampled_from(["info", "stats"]))
-def test_lerobot(lerobot, data, name):
-    info = check_with_any_change(
-        data, lerobot / "meta" / f"{name}.json", lambda: read_info(lerobot)
-    )
-    if info is not None:
-        assert np.isfinite(info.fps)
-        assert info.gripper is None or np.isfinite(info.gripper.closed_value)
 
 
 @given(VALUES, st.lists(st.integers(-1, 4), max_size=3).map(tuple), st.booleans())

@@ -131,6 +131,11 @@ def test_times_must_rise(times):
         choose_frames(times, 1.0)
 
 
+def test_a_clock_that_jumps_by_years_is_refused():
+    with pytest.raises(InputError, match="must last at most 250000 s"):
+        choose_frames([*np.arange(20) / 30, 1e12], 8.0)
+
+
 def test_no_frames_is_no_recording():
     with pytest.raises(InputError, match="must have frames"):
         choose_frames([], 8.0)

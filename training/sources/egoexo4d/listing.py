@@ -60,9 +60,8 @@ def list_take_jobs(
             continue
         left_out: Counter[str] = Counter()
         events = tuple(_find_events(told, relations.get(uid), left_out))
-        folder = find_inside(
-            root, take.get("root_dir") or f"takes/{take['take_name']}", "root_dir of takes.json"
-        )
+        named = take.get("root_dir") or f"takes/{take['take_name']}"
+        folder = find_inside(root, named, "root_dir of takes.json")
         cameras = {event.description.camera for event in events}
         found = (_find_video(folder, take, camera, downscaled) for camera in sorted(cameras))
         jobs.append(

@@ -19,7 +19,7 @@ from training.sources.egoexo4d.descriptions import Description, write_caption
 from training.sources.egoexo4d.hands import HAND_NAMES, parse_points
 from training.sources.egoexo4d.lz_string import unpack_text
 from training.sources.egoexo4d.onset import HandSight, MaskSight, find_onset
-from training.sources.field_values import parse_index
+from training.sources.field_values import parse_index, shorten
 from training.sources.json_file import read_json_file
 from training.sources.lazy_masks import resize_mask
 from training.sources.picture_view import PictureView, window_around
@@ -208,7 +208,8 @@ def decode_mask(fields: Any, size_hw: tuple[int, int], name: str) -> Mask:
         raise InputError(f"mask of {name} must hold encodedMask, got none. Download it again.")
     height, width = fields.get("height"), fields.get("width")
     if type(height) is not int or type(width) is not int:
-        raise InputError(f"mask of {name} must hold width and height, got {width}x{height}.")
+        shown = shorten(f"{width}x{height}")
+        raise InputError(f"mask of {name} must hold width and height, got {shown}. Download it.")
     mask = decode_run_lengths(unpack_text(fields["encodedMask"]), (height, width))
     return resize_mask(mask, size_hw, name)
 
