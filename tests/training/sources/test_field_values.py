@@ -11,8 +11,10 @@ from training.sources.field_values import find_inside, is_number, parse_index, p
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(3, True), (-0.5, True), (True, False), ("3", False), (None, False), (float("nan"), False)]
-    + [(float("inf"), False), (10**400, False), (-(10**400), False)],
+    [
+        *[(3, True), (-0.5, True), (True, False), ("3", False), (None, False)],
+        *[(value, False) for value in (float("nan"), float("inf"), 10**400, -(10**400))],
+    ],
 )
 def test_numbers_are_finite_and_no_texts(value, expected):
     assert is_number(value) is expected

@@ -45,7 +45,7 @@ def parse_descriptions(passes: Any, *, default_camera: str | None = None) -> Ite
 
     Args:
         passes: `annotations[take_uid]`: passes of annotators, each with `descriptions`.
-        default_camera: `best_exo` of the take, for sentences without.
+        default_camera: `best_exo` of the take, for sentences without; null where nobody said.
 
     Yields:
         Those of the wearer ("C"), of which the annotator was sure, with a verb of contact.
@@ -73,9 +73,8 @@ def _read(fields: Mapping[str, Any], default_camera: str | None) -> Description 
     camera = fields.get("best_exo")
     if isinstance(camera, Mapping):
         camera = camera.get("cam_id")
-    if not isinstance(camera, str) or not camera:
-        camera = default_camera
-    return Description(text.strip(), float(time), camera)
+    known = (name for name in (camera, default_camera) if isinstance(name, str) and name)
+    return Description(text.strip(), float(time), next(known, None))
 
 
 def write_caption(text: str) -> str:

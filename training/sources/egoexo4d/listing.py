@@ -54,8 +54,7 @@ def list_take_jobs(
         take = takes.get(uid)
         if take is None or (only is not None and take["take_name"] not in only):
             continue
-        default = take.get("best_exo") if isinstance(take.get("best_exo"), str) else None
-        told = list(parse_descriptions(passes, default_camera=default))
+        told = list(parse_descriptions(passes, default_camera=take.get("best_exo")))
         if not told:
             continue
         left_out: Counter[str] = Counter()
