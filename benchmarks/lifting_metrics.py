@@ -258,7 +258,7 @@ def chance_share_of_worst(is_failed: Sequence[bool]) -> float | None:
     if not failed.any():
         return None
     num_worst = _num_worst(failed)
-    return float(num_worst * failed.mean() / min(int(failed.sum()), num_worst))
+    return round(float(num_worst * failed.mean() / min(int(failed.sum()), num_worst)), 4)
 
 
 def _num_worst(failed: NDArray[np.bool_]) -> int:
