@@ -148,9 +148,11 @@ class Bag:
         self.metadata = self._read_metadata() if path.is_dir() else BagMetadata()
         self._files = self._list_files() if path.is_dir() else [path]
         if not self._files or not all(map(_is_storage, self._files)):
+            has_bags = path.is_dir() and any(map(_is_storage, path.glob("*/*")))
+            advice = f"Name the bags in it: {path}/*" if has_bags else "Check the path."
             raise InputError(
                 f"bag must be a folder with, or a file that ends with, {', '.join(_SUFFIXES)}, "
-                f"got {path}. Check the path."
+                f"got {path}. {advice}"
             )
         for file in [*self._files]:
             if not file.is_file():

@@ -59,7 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
         ]
         return add_masks(jobs, maker)
 
-    settings = {"topics": topic_map.to_yaml(), "masks": maker.settings()}
+    settings = {
+        "topics": topic_map.to_yaml(), "licence": options.licence, "masks": maker.settings(),
+    }  # fmt: skip
     return run_conversion(options, list_jobs, settings)
 
 

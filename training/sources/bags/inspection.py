@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from tavid_core.errors import InputError
 from tavid_core.picture_codecs import read_picture_size
 from training.sources.bags.bag import Bag
-from training.sources.bags.topic_map import CameraTopics, TopicMap
+from training.sources.bags.topic_map import CameraTopics, ContactTopic, TopicMap
 from training.sources.bags.typed_message import KNOWN_TYPES, decode_message
 from training.sources.recording import SourceNote
 
@@ -186,11 +186,15 @@ def draft_map(inspection: Inspection) -> TopicMap:
             actor_mask=_nearest(image, images, actors),
         )
     texts = _names(inspection, "std_msgs/msg/String")
+    marker = next(filter(_MARKER_WORDS.search, [t.name for t in inspection.topics]), None)
+    switches = [name for name in _names(inspection, "std_msgs/msg/Bool") if name != marker]
+    contact = next(filter(_CONTACT_WORDS.search, switches), None)
     return TopicMap(
         cameras=cameras,
         prompt=next(filter(_PROMPT_WORDS.search, texts), None),
         prompt_text=inspection.prompt,
-        marker=next(filter(_MARKER_WORDS.search, [t.name for t in inspection.topics]), None),
+        marker=marker,
+        contact=None if contact is None else ContactTopic(topic=contact),
     )
 
 

@@ -128,6 +128,8 @@ class TopicMap:
             for name, camera in fields["cameras"].items()
         }
         kept = {key: value for key, value in fields.items() if value is not None}
+        if self.contact is not None and self.contact.joint is None:
+            kept["contact"] = {"topic": self.contact.topic}
         return yaml.safe_dump(kept, sort_keys=False, allow_unicode=True)
 
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,31 +121,72 @@ def test_an_interrupted_conversion_goes_on(bags, converted, tmp_path):
     assert (out / "clips/a").stat().st_mtime_ns == before
 
 
-def test_two_processes_convert_a_shard_each_at_the_same_time(bags, converted, tmp_path):
-    """As tasks of a SLURM array do, each told by its number which part is its own."""
-    out = tmp_path / "clips"
-    command = [
-        sys.executable,
-        "-m",
-        "training.sources.bags",
-        *map(str, sorted(bags.glob("*.mcap"))),
-    ]
-    command += ["--topics", str(bags / "topics.yaml")]
-    tasks = [
-        subprocess.Popen(
-            [*command, "--out", str(out), *CLIPS, "--workers", "1", "--shard", f"{task}/2"],
-            cwd=ROOT, env={**os.environ, "SLURM_ARRAY_TASK_ID": str(task)},
+def test_the_script_of_the_documentation_converts_a_shard_in_each_task(bags, converted, tmp_path):
+    """Two tasks of a SLURM array at the same time, one of them sent again by itself."""
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH .*?)```", text, re.DOTALL)
+    (merge,) = re.findall(r"^sbatch --wait convert.sh && (python .*)$", text, re.MULTILINE)
+    assert "#SBATCH --array=1-16\n" in script
+    assert script.count("/16") == 1
+    script = script.replace("/16", "/2").replace("/shared", str(tmp_path)).rstrip()
+    shutil.copytree(bags, tmp_path / "recordings", ignore=shutil.ignore_patterns("*.yaml"))
+    shutil.copy(bags / "topics.yaml", tmp_path)
+
+    def start(command, task=1):
+        # A task that is sent again is an array of one.
+        variables = {"SLURM_ARRAY_TASK_ID": str(task), "SLURM_ARRAY_TASK_COUNT": "1"}
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        return subprocess.Popen(
+            ["bash", "-c", command], cwd=tmp_path,
+            env={**os.environ, **variables, "PATH": path, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        )
-        for task in (1, 2)
-    ]  # fmt: skip
+        )  # fmt: skip
+
+    tasks = [start(f"{script} {' '.join(CLIPS)}", task) for task in (1, 2)]
     told = [task.communicate(timeout=120)[0] for task in tasks]
     assert [task.returncode for task in tasks] == [0, 0], told
+    assert ["1 clips from 1 files" in text for text in told] == [True, True]
+    out = tmp_path / "clips"
     assert not (out / "metadata.jsonl").exists()
-    merge = [sys.executable, "-m", "training.sources.merge", str(out)]
-    assert subprocess.run(merge, cwd=ROOT, check=False).returncode == 0
+    merging = start(merge.replace("/shared", str(tmp_path)))
+    assert "2 clips from 2 files" in merging.communicate(timeout=120)[0]
+    assert merging.returncode == 0
     for name in ("metadata.jsonl", "report.json", "report.html"):
         assert (out / name).read_bytes() == (converted / name).read_bytes()
+
+
+def test_a_folder_of_bags_is_no_bag_and_says_what_to_name(bags, tmp_path, capsys):
+    shutil.copytree(bags, tmp_path / "evenings/first")
+    assert main([str(tmp_path / "evenings"), "--inspect"]) == 2
+    assert f"Name the bags in it: {tmp_path}/evenings/*" in capsys.readouterr().err
+
+
+def test_another_licence_in_the_same_folder_is_not_lost(bags, converted, tmp_path, capsys):
+    out = tmp_path / "clips"
+    shutil.copytree(converted, out)
+    words = ["--workers", "0", "--licence", "CC-BY-4.0"]
+    assert convert(bags, out, *words) == 2
+    assert "got another value of settings" in capsys.readouterr().err
+    assert convert(bags, out, *words, "--restart") == 0
+    assert {record.licence for record in read_records(out)} == {"CC-BY-4.0"}
+
+
+def test_a_file_of_a_bag_folder_that_was_repaired_in_place_is_read_again(bags, tmp_path):
+    evening = tmp_path / "evening"
+    evening.mkdir()
+    file, whole = evening / "a.mcap", (bags / "a.mcap").read_bytes()
+    file.write_bytes(whole[: len(whole) * 8 // 10])
+    words = [str(evening), "--topics", str(bags / "topics.yaml"), *CLIPS, "--workers", "0"]
+    out = tmp_path / "clips"
+    assert main([*words, "--out", str(out)]) == 3
+    before_ns = evening.stat().st_mtime_ns
+    with file.open("r+b") as stream:
+        stream.write(whole)
+    assert evening.stat().st_mtime_ns == before_ns
+    assert main([*words, "--out", str(out)]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["losses"] == {}
+    assert report["remarks"]["messages of /camera/image/compressed read"] == 60
 
 
 def test_lost_data_gives_exit_code_3_and_is_counted(bags, tmp_path, capsys):

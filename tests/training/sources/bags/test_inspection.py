@@ -4,7 +4,7 @@ import pytest
 
 from tavid_core.errors import InputError
 from training.sources.bags.inspection import Inspection, TopicSummary, draft_map
-from training.sources.bags.topic_map import CameraTopics
+from training.sources.bags.topic_map import CameraTopics, ContactTopic, parse_topic_map
 
 IMAGE, COMPRESSED = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 INFO, STRING, BOOL = "sensor_msgs/msg/CameraInfo", "std_msgs/msg/String", "std_msgs/msg/Bool"
@@ -72,6 +72,19 @@ def test_prompts_markers_and_the_prompt_of_the_recorder():
     assert topic_map.prompt_text == "A person lifts the mug."
     # To be switched on by whoever knows what the marker means.
     assert topic_map.episodes == "bag"
+
+
+def test_a_switch_that_tells_contact_is_proposed():
+    image = ("/image", IMAGE, "640x480 rgb8")
+    others = [("/grasp/pose_text", STRING, ""), ("/light", BOOL, "")]
+    assert draft(image, *others).contact is None
+    topic_map = draft(image, *others, ("/start_contact", BOOL, ""), ("/touch", BOOL, "False"))
+    assert topic_map.marker == "/start_contact"
+    assert topic_map.contact == ContactTopic(topic="/touch")
+    text = topic_map.to_yaml()
+    assert "contact:\n  topic: /touch\n" in text
+    assert "joint" not in text
+    assert parse_topic_map(text) == topic_map
 
 
 def test_a_bag_without_images_is_refused():
