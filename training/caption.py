@@ -72,7 +72,10 @@ def caption_clips(folder: Path, captioner: Captioner) -> list[str]:
     known = _read_progress(path, key)
     failures: list[str] = []
     num_in_a_row = 0
+    is_torn = path.is_file() and not path.read_bytes().endswith(b"\n")
     with path.open("a", encoding="utf-8") as progress:
+        # A stop may have torn the last line: the next answer must not become a part of it.
+        progress.write("\n" if is_torn else "")
         for record in tqdm(records, "captions", unit="clip"):
             if record.file_name in known:
                 continue

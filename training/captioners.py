@@ -26,6 +26,7 @@ MAX_ANSWER_BYTES = 1 << 20
 # CogVLM2-Caption was trained on one frame a second, 24 at most.
 MAX_FRAMES = 24
 COGVLM2_PAD_TOKEN = 128002
+CAPTION_REQUIREMENTS = "docker/caption-requirements.txt"
 
 Frames = NDArray[np.uint8]
 
@@ -249,7 +250,7 @@ class CogVlm2Captioner:
         except ImportError as error:
             raise MissingExtraError(
                 f"packages of CogVLM2 must be installed, got {error}. "
-                "pip install 'tavid[caption]' in an environment of its own."
+                f"Make an environment of its own: pip install -r {CAPTION_REQUIREMENTS}."
             ) from error
         except (OSError, ValueError) as error:
             raise WeightsError(

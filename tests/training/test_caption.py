@@ -100,6 +100,10 @@ def test_endpoint_is_asked_with_pictures(clips, server, monkeypatch):
     assert "open sesame" not in repr(EndpointCaptioner(server.url, "m", key="open sesame"))
 
 
+def stop(*_):
+    raise KeyboardInterrupt
+
+
 def test_a_stop_loses_no_answer(clips, server):
     server.answer = lambda n: say(f"caption {n}") if n < 3 else None
 
@@ -115,6 +119,11 @@ def test_a_stop_loses_no_answer(clips, server):
     with (clips / PROGRESS_NAME).open("a") as file:
         file.write('{"key": "torn')
     server.answer = lambda n: say("last")
+    # A second stop, behind the torn line and after the last answer.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.caption.write_atomically", stop)
+        with pytest.raises(KeyboardInterrupt):
+            caption_clips(clips, EndpointCaptioner(server.url, "m"))
     assert caption_clips(clips, EndpointCaptioner(server.url, "m")) == []
     assert texts(clips) == ["caption 1", "caption 2", "last"]
     assert len(server.asked) == 3

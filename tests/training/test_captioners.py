@@ -1,13 +1,14 @@
 """CogVLM2's loading and asking, with a tiny model that brings its own code as that one does."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tavid_core.errors import WeightsError
+from tavid_core.errors import MissingExtraError, WeightsError
 from tests.tiny import make_tokenizer
-from training.captioners import CogVlm2Captioner, pick_frames
+from training.captioners import CAPTION_REQUIREMENTS, CogVlm2Captioner, pick_frames
 from training.clips import ClipRecord
 
 RECORD = ClipRecord(
@@ -89,6 +90,19 @@ def test_the_model_is_loaded_and_asked_about_one_frame_a_second(model):
 def test_a_folder_without_a_model_is_told(tmp_path):
     with pytest.raises(WeightsError, match="must be a folder of CogVLM2-Caption"):
         CogVlm2Captioner(str(tmp_path), allows_remote_code=True, device="cpu")
+
+
+def test_a_package_that_is_missing_names_the_pinned_environment(model):
+    code = model / "tiny_code.py"
+    code.write_text(f"import no_such_package\n{code.read_text()}")
+    with pytest.raises(MissingExtraError, match="pip install -r docker/caption-requirements"):
+        CogVlm2Captioner(str(model), allows_remote_code=True, device="cpu")
+    lines = (
+        (Path(__file__).parents[2] / CAPTION_REQUIREMENTS).read_text(encoding="utf-8").splitlines()
+    )
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    assert pins["transformers"].startswith("4.4")
+    assert {"torch", "torchvision", "einops", "xformers", "pytorchvideo"} <= set(pins)
 
 
 def test_at_most_24_frames_are_shown():
