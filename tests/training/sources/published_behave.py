@@ -1,8 +1,9 @@
-"""Miniature copies of BEHAVE as it is published: every file and field that the source reads."""
+"""Miniature copies of BEHAVE as it is published: what the source reads, and what lies beside it."""
 
 import json
 import pickle
 
+import cv2
 import numpy as np
 import trimesh
 
@@ -39,13 +40,22 @@ def write_calibration(root, kinects=(0, 1, 2, 3), size_hw=(96, 128)):
         turn = trimesh.transformations.rotation_matrix((kinect - 1) * np.pi / 2, [0, 1, 0])
         pose = {"rotation": turn[:3, :3].ravel().tolist(), "translation": [kinect - 1.0, 0, 0]}
         write_json(root / f"calibs/Date03/config/{kinect}/config.json", pose)
+        empty = np.full((height, width, 3), 90, np.uint8)
+        write_picture(root / f"calibs/Date03/background/t0001.000/k{kinect}.color.jpg", empty)
+        write_depth(root / f"calibs/Date03/background/t0001.000/k{kinect}.depth.png", size_hw)
+
+
+def write_depth(path, size_hw):
+    """Millimetres, aligned to the colour picture; not read."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), np.full(size_hw, 2000, np.uint16))
 
 
 def write_info(folder, kinects=(0, 1, 2, 3), **fields):
     info = {
         "config": "../../calibs/Date03/config",
         "intrinsic": "../../calibs/intrinsics",
-        "empty": None,
+        "empty": "../../calibs/Date03/background",
         "cat": "chairwood",
         "gender": "male",
         "kinects": list(kinects),
@@ -60,6 +70,9 @@ def write_objects(root):
     box = trimesh.creation.box((0.4, 0.4, 0.4))
     box.apply_translation((5.0, 0, 0))  # templates are not centred; poses are about their mean
     box.export(folder / "chairwood_f2500.ply")
+    # The scan itself, which is not the mesh that poses are about.
+    box.apply_translation((1.0, 0, 0))
+    box.export(folder / "chairwood.obj")
 
 
 def write_registration(folder, gap_m, *, name="chair", form="meshes"):
@@ -94,6 +107,7 @@ def write_frame_folders(root, drawn, *, times_sec, fps=30, kinects=(0, 1, 2, 3),
         index = min(round(time * fps), len(drawn.frames) - 1)
         for kinect in kinects:
             write_picture(folder / f"k{kinect}.color.jpg", drawn.frames[index])
+            write_depth(folder / f"k{kinect}.depth.png", drawn.frames[index].shape[:2])
             write_mask(folder / f"k{kinect}.person_mask.jpg", drawn.actor_masks[index])
             write_mask(folder / f"k{kinect}.obj_rend_mask.jpg", drawn.target_masks[index])
             hand = np.zeros((21, 3))
@@ -112,9 +126,10 @@ def write_frame_folders(root, drawn, *, times_sec, fps=30, kinects=(0, 1, 2, 3),
 
 
 def write_videos(folder, drawn, *, fps=30, start_sec=0.0, kinects=(0, 1, 2, 3), sequence=SEQUENCE):
-    """`SEQ.K.color.mp4` and `SEQ.K.time.json`."""
+    """`SEQ.K.color.mp4`, `SEQ.K.depth-reg.mp4` and `SEQ.K.time.json`."""
     for kinect in kinects:
         write_video(folder / f"{sequence}.{kinect}.color.mp4", drawn.frames, fps)
+        write_video(folder / f"{sequence}.{kinect}.depth-reg.mp4", drawn.frames[:2], fps)
         stamps = [round((start_sec + i / fps) * 1e6) for i in range(len(drawn.frames))]
         write_json(
             folder / f"{sequence}.{kinect}.time.json", {"color": stamps, "depth": stamps[:-2]}
@@ -151,6 +166,14 @@ def write_params(folder, indices, *, fps=30, sequence=SEQUENCE):
         frame_times=times,
     )
     write_info(target)
+    # As compute_contacts.py saves them: a dictionary, which NumPy would have to unpickle.
+    contacts = {"t0003.000": {"contacts": np.zeros(5), "is_contact": np.zeros(5, bool)}}
+    np.savez(target / "contacts.npz", contacts)
+
+
+def write_error_list(path, wrong, good=()):
+    """`behave-30fps-error_frames.json`."""
+    write_json(path, {"error_seqs": wrong, "good_quality": list(good)})
 
 
 def write_pack(folder, drawn, name="v001", *, fps=30, truth_frames=None):

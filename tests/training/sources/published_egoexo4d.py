@@ -1,4 +1,4 @@
-"""Miniature copies of Ego-Exo4D as it is published: every file and field that the source reads."""
+"""Miniature copies of Ego-Exo4D as published: what the source reads, and what lies beside it."""
 
 import numpy as np
 from pycocotools import mask as coco
@@ -94,11 +94,14 @@ def write_relations(root, drawn, *, name="red disc_0", camera="cam01", every=30,
     )
 
 
-def write_lenses(root, size_hw, cameras=("cam01", "cam02"), *, bend=(0.03, 0.01, 0.0, 0.0)):
-    height, width = size_hw
-    numbers = [width * 0.8, width * 0.8, (width - 1) / 2, (height - 1) / 2, *bend]
+def write_lenses(
+    root, size_hw, cameras=("cam01", "cam02"), *, bend=(0.03, 0.01, 0.0, 0.0), portrait=None
+):
     lines = [HEADER]
-    for camera in cameras:
+    for camera in (*cameras, *filter(None, [portrait])):
+        height, width = size_hw[::-1] if camera == portrait else size_hw
+        focal_px = max(size_hw) * 0.8
+        numbers = [focal_px, focal_px, (width - 1) / 2, (height - 1) / 2, *bend]
         fields = [f" {camera}", "graph", 0, 0, 0, 0, 0, 0, 1, width, height, "KANNALABRANDTK3"]
         lines.append(",".join(map(str, [*fields, *numbers, -1, -1, 1])))
     path = root / "takes" / TAKE / "trajectory" / "gopro_calibs.csv"
@@ -128,9 +131,37 @@ def write_poses(root, drawn, *, camera="cam01", every=10, person_rows=60):
     write_json(folder / "body" / "annotation" / f"{UID}.json", bodies)
 
 
+def write_beside(root):
+    """Keysteps, poses of cameras and the split of the correspondence benchmark; none is read."""
+    annotations = root / "annotations"
+    segment = {"start_time": 4.0, "end_time": 6.0, "step_id": 3, "step_name": "Pick up the disc"}
+    for split in ("train", "val"):
+        takes = {TAKE: {"take_uid": UID, "take_name": TAKE, "segments": [segment]}}
+        write_json(annotations / f"keystep_{split}.json", {"annotations": takes, "taxonomy": {}})
+        name = f"{split}/{TAKE}/start4.00_end6.00_cam01.mp4"
+        segments = {"segments": [{"segment_name_list": [name], "label": 3}]}
+        write_json(annotations / "keystep_benchmark" / f"keystep_segment_{split}.json", segments)
+    pose = {"camera_intrinsics": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "camera_extrinsics": []}
+    poses = annotations / "ego_pose" / "train" / "camera_pose" / f"{UID}.json"
+    write_json(poses, {"metadata": {"take_uid": UID}, "cam01": pose})
+    split = {"train": [UID], "val": [], "test": []}
+    write_json(root / "correspondence" / "SegSwap" / "data" / "split.json", split)
+
+
+def write_portrait(root, drawn, *, camera="cam03", **options):
+    """A take whose best view is a portrait one."""
+    size_hw = drawn.frames.shape[1:3]
+    write_takes(root, best_exo=camera, cameras=("cam01", camera))
+    write_descriptions(root, [describe(best_exo={"cam_id": camera}, **options)])
+    write_relations(root, drawn, camera=camera)
+    write_lenses(root, size_hw[::-1], ("cam01",), portrait=camera)
+    write_video(root / "takes" / TAKE / "frame_aligned_videos" / f"{camera}.mp4", drawn.frames)
+
+
 def write_egoexo4d(root, drawn, *, descriptions=None, poses=True, bend=(0.03, 0.01, 0.0, 0.0)):
     """The whole: one take, one still camera with the drawn touch."""
     write_takes(root)
+    write_beside(root)
     write_descriptions(root, [describe()] if descriptions is None else descriptions)
     write_relations(root, drawn)
     write_lenses(root, drawn.frames.shape[1:3], bend=bend)

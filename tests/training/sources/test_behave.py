@@ -14,6 +14,7 @@ from tests.training.sources.drawn_touch import draw_touch, overlap, write_mask
 from tests.training.sources.published_behave import (
     SEQUENCE,
     write_calibration,
+    write_error_list,
     write_frame_folders,
     write_info,
     write_json,
@@ -252,7 +253,7 @@ def test_packs_that_lack_files(tmp_path):
 
 def test_lists_of_names(tmp_path):
     write_json(tmp_path / "split.json", {"train": [SEQUENCE], "test": []})
-    write_json(tmp_path / "errors.json", {"error_seqs": {SEQUENCE: ["t0003.000"]}})
+    write_error_list(tmp_path / "errors.json", {SEQUENCE: ["t0003.000"]}, good=["other"])
     assert read_split(tmp_path, "train") == [SEQUENCE]
     assert read_error_sequences(tmp_path / "errors.json") == [SEQUENCE]
     write_json(tmp_path / "errors.json", {"good_quality": []})
@@ -308,6 +309,9 @@ def test_npz_with_objects_needs_no_unpickling(tmp_path):
     read = read_npz(path)
     np.testing.assert_array_equal(read["poses"], np.ones((2, 3)))
     assert read["gender"] == [{"gender": "male"}]
+    write_params(tmp_path, [90])
+    (contacts,) = read_npz(tmp_path / SEQUENCE / "contacts.npz")["arr_0"]
+    assert contacts["t0003.000"]["is_contact"].tolist() == [False] * 5
 
 
 @given(place=st.integers(0, 5000), value=st.integers(0, 255))

@@ -16,6 +16,7 @@ from tests.training.sources.published_egoexo4d import (
     describe,
     write_descriptions,
     write_egoexo4d,
+    write_portrait,
     write_poses,
     write_relations,
     write_takes,
@@ -72,6 +73,24 @@ def test_masks_are_straightened_with_the_frames(tmp_path):
     frame = recording.read_frames(0, 1)[0].astype(int)
     is_red = (frame[..., 0] > 180) & (frame[..., 1] < 90)
     assert overlap(recording.target_masks[0], is_red) > 0.85
+
+
+def test_a_portrait_view(tmp_path):
+    """Some cameras stand on end: the window is as wide as their picture, with its own lens."""
+    drawn = draw_touch(num_frames=240, contact=120, size_hw=(128, 96))
+    write_egoexo4d(tmp_path, DRAWN, poses=False)
+    write_portrait(tmp_path, drawn, timestamp=4.0)
+    (recording,), notes = open_takes(tmp_path)
+    assert notes == []
+    assert recording.name == f"{TAKE}_cam03_000"
+    assert recording.size_hw == (64, 96)
+    assert recording.camera.width == 96
+    assert recording.camera.cx == pytest.approx(47.5, abs=1)
+    onset = int(np.nonzero(recording.contact)[0].min())
+    assert abs(onset - 24) <= 1  # from second 1 to second 4
+    frame = recording.read_frames(0, 1)[0].astype(int)
+    is_red = (frame[..., 0] > 180) & (frame[..., 1] < 90)
+    assert overlap(recording.target_masks[0], is_red) > 0.8
 
 
 def test_touch_from_the_motion_of_the_mask_alone(tmp_path):

@@ -22,6 +22,7 @@ from tests.training.sources.drawn_touch import draw_touch
 from tests.training.sources.published_behave import (
     SEQUENCE,
     write_calibration,
+    write_error_list,
     write_frame_folders,
     write_objects,
     write_pack,
@@ -138,8 +139,7 @@ def behave():
         write_frame_folders(root, DRAWN, times_sec=[0], kinects=(0,), form="joints")
         write_videos(root / "videos", DRAWN, kinects=(0,))
         (root / "split.json").write_text(json.dumps({"train": [SEQUENCE], "test": []}))
-        errors = {"error_seqs": {SEQUENCE: ["t0003.000"]}, "good_quality": ["x"]}
-        (root / "errors.json").write_text(json.dumps(errors))
+        write_error_list(root / "errors.json", {SEQUENCE: ["t0003.000"]}, good=["x"])
         yield root
 
 
