@@ -20,6 +20,7 @@ from tests.training.sources.published_behave import (
 )
 from tests.training.sources.published_egoexo4d import describe, write_egoexo4d
 from tests.training.sources.published_lerobot import write_lerobot
+from training.clip_check import ClipDemands, check_clips
 from training.clips import read_frames, read_mask, read_records
 from training.sources.behave import command as behave_command
 from training.sources.egoexo4d import command as egoexo4d_command
@@ -34,7 +35,14 @@ def drawn():
     return draw_touch(num_frames=120, contact=60, size_hw=SIZE_HW)
 
 
-def read_only_clip(folder):
+def check_for_training(folder, num_slots=2):
+    """As training does before its first step; the second slot is the actor's."""
+    demands = ClipDemands(num_frames=17, size_hw=(64, 96), num_slots=num_slots, check_caption=len)
+    assert check_clips(folder, demands).problems == ()
+
+
+def read_only_clip(folder, num_slots=2):
+    check_for_training(folder, num_slots)
     (record,) = read_records(folder)
     frames = read_frames(folder, record)
     assert frames.shape == (17, 64, 96, 3)
@@ -80,6 +88,7 @@ def test_behave_command(drawn, tmp_path):
     for name in ("videos", "masks", "params"):
         arguments += [f"--{name}", str(tmp_path / name)]
     assert behave_command.main(arguments) == 3
+    check_for_training(tmp_path / "clips")
     records = read_records(tmp_path / "clips")
     assert [record.source for record in records] == ["behave", "behave"]
     assert "non-commercial" in records[0].licence
@@ -129,7 +138,7 @@ def test_egoexo4d_command(tmp_path):
     # Nobody's hands are annotated, and this drawing holds no person that could be.
     arguments += ["--workers", "0", "--allow-unknown-actor"]
     assert egoexo4d_command.main(arguments) == 0
-    record, _ = read_only_clip(tmp_path / "clips")
+    record, _ = read_only_clip(tmp_path / "clips", num_slots=1)
     assert record.text == "The person picks up the red disc with his hand."
     assert record.camera.width == 96
     assert 0 < record.contact_frame <= 16
@@ -147,7 +156,7 @@ def test_lerobot_command_with_clicks(drawn, tmp_path):
     arguments = [str(tmp_path / "set"), "--out", str(tmp_path / "clips"), "--preset", "mini"]
     arguments += ["--workers", "0", "--clicks", str(clicks), "--segmenter", "grabcut"]
     assert lerobot_command.main(arguments) == 0
-    record, _ = read_only_clip(tmp_path / "clips")
+    record, _ = read_only_clip(tmp_path / "clips", num_slots=1)
     assert record.text == "A robot arm carries out the task: Pick up the red disc."
     assert (
         overlap(read_mask(tmp_path / "clips", record.mask_file), drawn.target_masks[0][1::3, 1::3])
