@@ -8,10 +8,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from mcap.writer import Writer as McapWriter
 from numpy.typing import NDArray
 
 from benchmarks.bag_damage import write_bomb
-from benchmarks.bag_maker import BagScene, Entry, make_messages, write_mcap
+from benchmarks.bag_maker import BagScene, Entry, fill_mcap, make_messages, write_mcap
 from tavid_core.types import MAX_IMAGE_SIDE_PX
 from training.sources.bags.limits import BagLimits
 from training.sources.bags.topic_map import CameraTopics, TopicMap
@@ -90,9 +91,37 @@ def _write_huge(stated_bytes: int) -> Callable[[Path], int]:
     return lambda path: write_bomb(path, make_messages(_SCENE), 2048 * _MIB, stated_bytes)
 
 
+def _write_unindexed(path: Path) -> None:
+    """Write two gigabytes into a file that says that it has no index."""
+    _write_huge(2048 * _MIB)(path)
+    whole = bytearray(path.read_bytes())
+    # The footer's first field, before 12 bytes of others and the magic.
+    place = len(whole) - 8 - 12 - 8
+    whole[place : place + 8] = bytes(8)
+    path.write_bytes(whole)
+
+
+class _SchemaWriter(McapWriter):
+    """Begins each file with long definitions of types, each in a chunk of its own."""
+
+    def start(self, profile: str = "ros2", library: str = "test") -> None:
+        super().start(profile, library)
+        for number in range(8):
+            schema = self.register_schema(f"a/msg/T{number}", "ros2msg", b"a" * _NEARLY_BYTES)
+            self.add_message(self.register_channel(f"/t{number}", "cdr", schema), 0, b"", 0)
+
+
+def _write_schemas(path: Path) -> None:
+    with path.open("wb") as stream:
+        writer = _SchemaWriter(stream, chunk_size=1024, repeat_schemas=False)
+        fill_mcap(writer, make_messages(_SCENE))
+
+
 BOMBS: Mapping[str, Bomb] = {
     "honest": Bomb(_write_huge(2048 * _MIB), _make_topics(_IMAGE, **_MASKS), 3),
     "lying": Bomb(_write_huge(_MIB), _make_topics(_IMAGE, **_MASKS), 3),
+    "unindexed": Bomb(_write_unindexed, _make_topics(_IMAGE, **_MASKS), 3),
+    "schemas": Bomb(_write_schemas, _make_topics(_IMAGE, **_MASKS), 0),
     "prompt": Bomb(_write_swollen(_PROMPT), _make_topics(_IMAGE, **_MASKS), 3),
     "pictures": Bomb(_write_swollen(_IMAGE), _make_topics(_IMAGE, 4, **_MASKS), 0),
     "png": Bomb(_write_swollen(_IMAGE, ".png"), _make_topics(_IMAGE, **_MASKS), 3),

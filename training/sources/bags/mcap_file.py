@@ -23,6 +23,7 @@ from training.sources.bags.inflate import inflate, inflate_start
 from training.sources.bags.limits import BagLimits
 from training.sources.bags.report import BagReport
 from training.sources.bags.stored_message import StoredMessage
+from training.sources.bags.typed_message import KNOWN_TYPES, MAX_DEFINITION_CHARACTERS
 
 __all__ = ["McapFile"]
 
@@ -31,8 +32,17 @@ _RECORD_HEAD = struct.Struct("<BQ")
 _MESSAGE_HEAD = struct.Struct("<HIQQ")
 # Opcodes of the MCAP specification, version 0.
 _HEADER, _FOOTER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK = range(1, 7)
-_MESSAGE_INDEX, _DATA_END = 0x07, 0x0F
+_MESSAGE_INDEX, _METADATA, _DATA_END = 0x07, 0x0C, 0x0F
 _LAST_OPCODE = 0x0F
+_INDEX_HEAD, _INDEX_ENTRY_BYTES = struct.Struct("<HI"), 16
+_FOOTER_HEAD = struct.Struct("<BQQ")
+_FOOTER_BYTES = _RECORD_HEAD.size + 20
+# Of what is kept until the file is read; as objects it takes several times as much. A chunk has
+# about 200 bytes in the index.
+_MAX_INDEX_BYTES = 32 * 1024 * 1024
+_MAX_METADATA_BYTES = 4 * 1024 * 1024
+_MAX_CHANNELS = 10_000
+_MAX_NAME_CHARACTERS = 1024
 
 
 @functools.cache
@@ -77,7 +87,7 @@ class McapFile:
         is_wanted: Whether the content of a topic's messages is needed; others come out empty.
 
     Attributes:
-        definitions: Message definition by type name, as (encoding, text).
+        definitions: Message definition of known types by name, as (encoding, text).
         share: How much of the file is read, 0..1.
     """
 
@@ -107,15 +117,36 @@ class McapFile:
         Returns:
             Names and values by the record's name; empty where there is no sound index.
         """
-        from mcap.reader import SeekingReader
+        from mcap import records
 
-        limit = self._limits.max_record_bytes
-        self._stream.seek(0)
+        found: dict[str, dict[str, str]] = {}
+        num_left = _MAX_METADATA_BYTES
         try:
-            reader = SeekingReader(self._stream, record_size_limit=limit)
-            return {record.name: record.metadata for record in reader.iter_metadata()}
+            summary = self._read_summary()
+            for index in () if summary is None else summary.metadata_indexes:
+                self._stream.seek(index.offset)
+                opcode, length = _RECORD_HEAD.unpack(self._stream.read(_RECORD_HEAD.size))
+                num_left -= length
+                if opcode != _METADATA or num_left < 0:
+                    break
+                record = records.Metadata.read(_open(self._stream.read(length)))
+                found[record.name] = record.metadata
         except _list_damage():
             return {}
+        return found
+
+    def _read_summary(self) -> object | None:
+        """Read the index; the library would read a file without one to its end, unlimited."""
+        from mcap.reader import SeekingReader
+
+        self._stream.seek(max(0, self._num_bytes - _FOOTER_BYTES - len(_MAGIC)))
+        _, _, start = _FOOTER_HEAD.unpack(self._stream.read(_FOOTER_HEAD.size))
+        if 0 < start < self._num_bytes - _MAX_INDEX_BYTES:
+            raise ValueError(f"an index at byte {start}")
+        self._stream.seek(0)
+        limit = self._limits.max_record_bytes
+        reader = SeekingReader(self._stream, validate_crcs=True, record_size_limit=limit)
+        return reader.get_summary()
 
     def messages(self) -> Iterator[StoredMessage]:
         """Read the file once.
@@ -140,15 +171,9 @@ class McapFile:
         self._finish(index)
 
     def _read_index(self) -> _Index:
-        from mcap.reader import SeekingReader
-
         index = _Index()
-        self._stream.seek(0)
         try:
-            reader = SeekingReader(
-                self._stream, validate_crcs=True, record_size_limit=self._limits.max_record_bytes
-            )
-            summary = reader.get_summary()
+            summary = self._read_summary()
         except _list_damage():
             self._report.note("a file without a sound index at its end", self._name, is_loss=True)
             return index
@@ -211,8 +236,10 @@ class McapFile:
         elif opcode == _CHANNEL:
             self._add_channel(records.Channel.read(_open(body)))
         elif opcode == _MESSAGE_INDEX:
-            indexed = records.MessageIndex.read(_open(body))
-            self._indexed[indexed.channel_id] += len(indexed.records)
+            channel_id, num_bytes = _INDEX_HEAD.unpack_from(body)
+            if num_bytes != len(body) - _INDEX_HEAD.size:
+                raise ValueError(f"{num_bytes} bytes of an index")
+            self._indexed[channel_id] += num_bytes // _INDEX_ENTRY_BYTES
         elif opcode in (_DATA_END, _FOOTER):
             self._has_end = True
 
@@ -295,13 +322,25 @@ class McapFile:
         yield StoredMessage(channel.topic, channel.type_name, received_ns, data)
 
     def _add_schema(self, schema: object) -> None:
+        if len(schema.name) > _MAX_NAME_CHARACTERS:
+            return
         self._schemas[schema.id] = schema.name
-        text = schema.data.decode("utf-8", "replace")
-        self.definitions.setdefault(schema.name, (schema.encoding, text))
+        if schema.name in KNOWN_TYPES:
+            text = schema.data[: MAX_DEFINITION_CHARACTERS + 1].decode("utf-8", "replace")
+            self.definitions.setdefault(schema.name, (schema.encoding[:32], text))
 
     def _add_channel(self, channel: object) -> None:
+        is_full = len(self._channels) >= _MAX_CHANNELS and channel.id not in self._channels
+        known = self._channels.get(channel.id)
+        # Messages of a channel that is not kept are told as of one that was never described.
+        if is_full or len(channel.topic) > _MAX_NAME_CHARACTERS:
+            return
+        if known is not None and known.topic != channel.topic:
+            return
         type_name = self._schemas.get(channel.schema_id, "")
-        self._channels[channel.id] = _Channel(channel.topic, type_name, channel.message_encoding)
+        self._channels[channel.id] = _Channel(
+            channel.topic, type_name, channel.message_encoding[:32]
+        )
         self._report.topic(channel.topic, type_name)
 
     def _finish(self, index: _Index) -> None:

@@ -16,6 +16,7 @@ from tavid_core.errors import InputError
 from training.sources.bags.limits import BagLimits
 from training.sources.bags.report import BagReport
 from training.sources.bags.stored_message import StoredMessage
+from training.sources.bags.typed_message import KNOWN_TYPES, MAX_DEFINITION_CHARACTERS
 
 __all__ = ["SqliteFile"]
 
@@ -34,7 +35,8 @@ class SqliteFile:
         is_wanted: Whether the content of a topic's messages is needed; others come out empty.
 
     Attributes:
-        definitions: Message definition by type name, as (encoding, text); empty for old bags.
+        definitions: Message definition of known types by name, as (encoding, text); empty for old
+            bags.
         share: How much of the file is read, 0..1.
     """
 
@@ -119,7 +121,8 @@ class SqliteFile:
 
     def _read_topics(self, connection: sqlite3.Connection) -> dict[int, tuple[str, str, str]]:
         rows = connection.execute(
-            "SELECT id, name, type, serialization_format FROM topics LIMIT 10000"
+            "SELECT id, name, type, serialization_format FROM topics WHERE length(name) <= 1024 "
+            "AND length(type) <= 1024 AND length(serialization_format) <= 1024 LIMIT 10000"
         )
         topics = {row[0]: tuple(str(value) for value in row[1:]) for row in rows}
         for name, type_name, _ in topics.values():
@@ -132,9 +135,13 @@ class SqliteFile:
         ).fetchone()
         if has_table:
             for row in connection.execute(
-                "SELECT topic_type, encoding, encoded_message_definition "
-                "FROM message_definitions LIMIT 10000"
+                "SELECT topic_type, substr(encoding, 1, 32), "
+                "substr(encoded_message_definition, 1, ?) FROM message_definitions "
+                "WHERE length(topic_type) <= 1024 LIMIT 10000",
+                (MAX_DEFINITION_CHARACTERS + 1,),
             ):
+                if row[0] not in KNOWN_TYPES:
+                    continue
                 self.definitions[str(row[0])] = (str(row[1]), str(row[2]))
 
     def _make_message(

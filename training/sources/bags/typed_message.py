@@ -11,7 +11,7 @@ import struct
 
 from tavid_core.errors import InputError, MissingExtraError
 
-__all__ = ["KNOWN_TYPES", "compare_definition", "decode_message"]
+__all__ = ["KNOWN_TYPES", "MAX_DEFINITION_CHARACTERS", "compare_definition", "decode_message"]
 
 KNOWN_TYPES = (
     "sensor_msgs/msg/Image",
@@ -22,7 +22,7 @@ KNOWN_TYPES = (
     "std_msgs/msg/Bool",
 )
 
-_MAX_DEFINITION_CHARACTERS = 64 * 1024
+MAX_DEFINITION_CHARACTERS = 64 * 1024
 # Of a message that is no picture. A sentence, a calibration or a robot's joints take a few
 # kilobytes, and decoded they take several times the memory of their bytes.
 _MAX_SMALL_BYTES = 1024 * 1024
@@ -93,7 +93,7 @@ def compare_definition(type_name: str, encoding: str, text: str) -> str:
 
     if not text.strip():
         return ""
-    if encoding not in ("ros2msg", "ros2idl") or len(text) > _MAX_DEFINITION_CHARACTERS:
+    if encoding not in ("ros2msg", "ros2idl") or len(text) > MAX_DEFINITION_CHARACTERS:
         return "its definition is of a kind that is not read"
     try:
         if encoding == "ros2msg":

@@ -224,3 +224,61 @@ def test_limits_must_be_positive():
     for name in ("max_chunk_bytes", "max_silence_sec"):
         with pytest.raises(InputError, match=f"{name} must be positive, got 0"):
             dataclasses.replace(BagLimits(), **{name: 0})
+
+
+class CountingStream(io.BytesIO):
+    num_read = 0
+
+    def read(self, size=-1):
+        data = super().read(size)
+        self.num_read += len(data)
+        return data
+
+
+def test_metadata_of_a_file_without_an_index_is_not_looked_for_to_its_end(whole):
+    stated = bytearray(whole)
+    # Of the footer: where the index begins.
+    stated[-28:-20] = bytes(8)
+    stream = CountingStream(stated)
+    assert McapFile(stream, "bag.mcap", BagLimits(), BagReport()).read_metadata() == {}
+    assert stream.num_read < 100
+    messages, _ = read(bytes(stated))
+    assert len(messages) == NUM_MESSAGES
+
+
+def test_an_index_larger_than_any_bag_needs_is_not_read(whole, monkeypatch):
+    monkeypatch.setattr("training.sources.bags.mcap_file._MAX_INDEX_BYTES", 500)
+    messages, report = read(whole)
+    assert len(messages) == NUM_MESSAGES
+    assert reasons(report) == ["a file without a sound index at its end"]
+
+
+def write_channels(topics, schemas):
+    stream = io.BytesIO()
+    writer = Writer(stream, chunk_size=1024)
+    writer.start("ros2", "test")
+    ids = [writer.register_schema(name, "ros2msg", text) for name, text in schemas]
+    for number, topic in enumerate(topics):
+        channel = writer.register_channel(topic, "cdr", ids[number % len(ids)])
+        writer.add_message(channel, number, b"\0\1\0\0\1", number)
+    writer.finish()
+    return stream.getvalue()
+
+
+def test_definitions_are_kept_of_known_types_only_and_no_longer_than_they_are_compared():
+    schemas = [("std_msgs/msg/Bool", b"#" * 200_000), ("a/msg/Other", b"bool data")]
+    file = McapFile(
+        io.BytesIO(write_channels(["/a", "/b"], schemas)), "bag.mcap", BagLimits(), BagReport()
+    )
+    assert [message.type_name for message in file.messages()] == [name for name, _ in schemas]
+    assert list(file.definitions) == ["std_msgs/msg/Bool"]
+    assert len(file.definitions["std_msgs/msg/Bool"][1]) == 2**16 + 1
+
+
+def test_topics_without_end_are_told_as_unknown(monkeypatch):
+    monkeypatch.setattr("training.sources.bags.mcap_file._MAX_CHANNELS", 3)
+    topics = ["/a", "/" + "b" * 2000, "/c", "/d", "/e", "/f"]
+    messages, report = read(write_channels(topics, [("std_msgs/msg/Bool", b"bool data")]))
+    assert [message.topic for message in messages] == ["/a", "/c", "/d"]
+    lost = report.topics["(unknown)"].dropped
+    assert lost == {"of a channel that the file does not describe": 3}
