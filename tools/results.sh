@@ -22,9 +22,10 @@ done
 draw unseen_kinds held_out 200 --world 1 --num-objects 3 --look-alikes --actor person --unseen-kinds
 draw arm held_out 200 --world 1 --num-objects 3 --look-alikes --actor arm
 
+# DEVICE=cuda:1 and the like; without it the GPU if there is one, else the CPU.
 ablate() {
     "$python" -m training.ablate --clips "$data/train" --validation "$data/validation" \
-        --out runs/results/runs "$@"
+        --out runs/results/runs --device "${DEVICE:-auto}" "$@"
 }
 
 curve="--steps 25 50 100 200 400 800 2000 --scenes four_look_alikes=$data/held_out"

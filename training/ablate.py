@@ -16,15 +16,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import torch
+
 from tavid_core.errors import ConfigError, TavidError
 from tavid_core.lifting.detector import HeatmapDetector
 from tavid_core.planner import InteractionPlanner
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.types import PlanRequest
 from training.clips import read_records
+from training.device import pick_device
 from training.finetune import FinetuneJob, finetune
 from training.finetune_config import with_settings
-from training.measure import measure
+from training.measure import measure, spoil_target
 from training.modulation import modulate, modulated
 from training.recipes import RECIPES
 from training.rollouts import BatchContext
@@ -32,6 +35,9 @@ from training.rows import ROWS, Row, find_row
 from training.run_log import RunLine, RunLog
 
 __all__ = ["Ablation", "main", "run"]
+
+# What the log adds to the name of scenes that were shown with sloppy masks.
+SLOPPY_SUFFIX = "_sloppy"
 
 STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -65,6 +71,9 @@ class Ablation:
         num_scenes: Scenes per measurement at the last step.
         num_curve_scenes: Scenes per measurement before that.
         settings: Changes of the recipe for all rows.
+        sloppy_masks: Whether the model is shown the scenes' masks as people give them; the log
+            then names these scenes with `SLOPPY_SUFFIX`.
+        device: Where rows are trained and measured.
 
     Raises:
         ConfigError: If steps are not growing, or nothing is to be measured.
@@ -82,6 +91,8 @@ class Ablation:
     num_scenes: int = 200
     num_curve_scenes: int = 60
     settings: tuple[str, ...] = ()
+    sloppy_masks: bool = False
+    device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
         """Check the steps and the scenes."""
@@ -109,8 +120,14 @@ def run(ablation: Ablation) -> None:
         elif row.kind == "modulation":
             _run_modulation(ablation, row, log)
         else:
-            planner = InteractionPlanner.from_pretrained(ablation.base, adapter=None)
+            planner = _load(ablation, None)
             _measure(ablation, row, planner.sampler, log, seed=0, step=0)
+
+
+def _load(ablation: Ablation, adapter: Path | None) -> InteractionPlanner:
+    return InteractionPlanner.from_pretrained(
+        ablation.base, adapter=adapter, device=str(ablation.device)
+    )
 
 
 def _check_clips(ablation: Ablation) -> None:
@@ -130,7 +147,7 @@ def _run_adapter(ablation: Ablation, row: Row, seed: int, log: RunLog) -> None:
         if all(line in log for line in wanted):
             continue
         folder, seconds = _train(ablation, row, seed, step)
-        planner = InteractionPlanner.from_pretrained(ablation.base, adapter=folder)
+        planner = _load(ablation, folder)
         _measure(ablation, row, planner.sampler, log, seed=seed, step=step, train_sec=seconds)
 
 
@@ -151,17 +168,18 @@ def _train(ablation: Ablation, row: Row, seed: int, step: int) -> tuple[Path, fl
         out=folder,
         cache_file=ablation.out / "latents.safetensors",
         limit=row.num_clips,
+        device=ablation.device,
     )
     finetune(dataclasses.replace(config, loop=loop), job)
     return folder, time.monotonic() - started
 
 
 def _run_modulation(ablation: Ablation, row: Row, log: RunLog) -> None:
-    planner = InteractionPlanner.from_pretrained(ablation.base, adapter=None)
     if all(_line(ablation, row, name, 0, 0) in log for name in ablation.scenes):
         return
     if ablation.validation is None:
         raise ConfigError("validation must be given to choose a strength, got none. Name a folder.")
+    planner = _load(ablation, None)
     rates = {}
     for strength in STRENGTHS:
         measured = measure(
@@ -171,6 +189,7 @@ def _run_modulation(ablation: Ablation, row: Row, log: RunLog) -> None:
             num_scenes=ablation.num_curve_scenes,
             title=f"{row.name} {strength:g}",
             around=_modulating(planner.sampler, strength),
+            change=spoil_target if ablation.sloppy_masks else None,
         )
         rates[strength] = measured.to_json()["target_contact"]
     best = max(STRENGTHS, key=lambda strength: rates[strength])
@@ -219,18 +238,20 @@ def _measure(
             folder,
             detector,
             num_scenes=line.num_scenes,
-            title=f"{row.name} seed {seed} step {step} {name}",
+            title=f"{row.name} seed {seed} step {step} {line.scenes}",
             around=around,
+            change=spoil_target if ablation.sloppy_masks else None,
         )
         seconds = round(time.monotonic() - started, 1)
-        log.append(line, {**measured.to_json(), "evaluate_sec": seconds, **extra})
+        found = {**measured.to_json(), "verdicts": measured.verdicts, "evaluate_sec": seconds}
+        log.append(line, {**found, **extra})
 
 
 def _line(ablation: Ablation, row: Row, scenes: str, seed: int, step: int) -> RunLine:
     is_last = row.kind != "adapter" or step == ablation.steps[-1]
     return RunLine(
         row=row.name,
-        scenes=scenes,
+        scenes=scenes + (SLOPPY_SUFFIX if ablation.sloppy_masks else ""),
         seed=seed,
         step=step,
         num_clips=row.num_clips if row.kind == "adapter" else 0,
@@ -271,6 +292,14 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--steps", type=int, nargs="+", default=list(Ablation.steps), help="steps to measure at")
     add("--num-scenes", type=int, default=200, help="scenes at the last step [200]")
     add("--num-curve-scenes", type=int, default=60, help="scenes at the steps before [60]")
+    add(
+        "--sloppy-masks",
+        action="store_true",
+        help=f"show the scenes' masks as people give them; logged as NAME{SLOPPY_SUFFIX}",
+    )
+    add(
+        "--device", default="auto", help="auto, cpu, cuda or cuda:N [auto: the GPU if there is one]"
+    )
     add("--set", action="append", default=[], dest="settings", metavar="KEY=VALUE")
     return parser
 
@@ -301,6 +330,8 @@ def main(arguments: list[str] | None = None) -> int:
                 num_scenes=options.num_scenes,
                 num_curve_scenes=options.num_curve_scenes,
                 settings=tuple(options.settings),
+                sloppy_masks=options.sloppy_masks,
+                device=pick_device(options.device),
             )
         )
     except TavidError as error:

@@ -22,8 +22,9 @@ from training.clips import ClipRecord, read_frames, read_mask, read_records, rea
 from training.quality import QUALITY_NAMES, measure_quality
 from training.referee import Tally, judge
 from training.rollouts import BatchContext, Imagined, imagine_batches
+from training.sloppy_masks import make_sloppy
 
-__all__ = ["Measured", "RequestChange", "attention_iou", "measure"]
+__all__ = ["Measured", "RequestChange", "attention_iou", "measure", "spoil_target"]
 
 RequestChange = Callable[[int, PlanRequest], PlanRequest]
 
@@ -37,11 +38,13 @@ class Measured:
         attention_iou: Mean overlap of the token's map and the exact mask, 0..1; None without a
             token.
         quality: Means by the names of `QUALITY_NAMES`.
+        verdicts: First letters of the verdicts, scene by scene.
     """
 
     tally: Tally
     attention_iou: float | None
     quality: Mapping[str, float]
+    verdicts: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Give JSON values.
@@ -85,7 +88,7 @@ def measure(
         The rates.
 
     Raises:
-        InputError: If the folder holds fewer scenes.
+        InputError: If the folder holds fewer scenes, or a scene lacks the mask of a slot.
     """
     records = read_records(folder)[:num_scenes]
     if len(records) < num_scenes:
@@ -93,7 +96,8 @@ def measure(
             f"num_scenes must be at most the folder's {len(records)}, got {num_scenes}. "
             "Draw more: python -m training.sources.sim --split held_out."
         )
-    requests = [_ask(folder, record, seed) for seed, record in enumerate(records)]
+    num_slots = sampler.pipeline.num_mask_slots
+    requests = [_ask(folder, record, seed, num_slots) for seed, record in enumerate(records)]
     if change is not None:
         requests = [change(index, request) for index, request in enumerate(requests)]
     imagined = imagine_batches(sampler, requests, batch_size=batch_size, around=around)
@@ -118,6 +122,7 @@ def _sum_up(seen: Sequence[_Scene]) -> Measured:
         tally=tally,
         attention_iou=float(np.mean(overlaps)) if overlaps else None,
         quality={n: float(np.mean([s.quality[n] for s in seen])) for n in QUALITY_NAMES},
+        verdicts="".join(scene.verdict[0] for scene in seen),
     )
 
 
@@ -141,10 +146,33 @@ def _look(folder: Path, record: ClipRecord, clip: Imagined, detector: KeypointDe
     )
 
 
-def _ask(folder: Path, record: ClipRecord, seed: int) -> PlanRequest:
+def spoil_target(index: int, request: PlanRequest) -> PlanRequest:
+    """Show the target's mask as people give it.
+
+    Args:
+        index: Number of the scene, so that all rows are shown the same mask.
+        request: With the exact mask.
+
+    Returns:
+        The request with a sloppy one.
+    """
+    return dataclasses.replace(request, target_mask=make_sloppy(request.target_mask, 0, index))
+
+
+def _ask(folder: Path, record: ClipRecord, seed: int, num_slots: int) -> PlanRequest:
+    names = record.mask_names(num_slots)[1:]
+    if None in names:
+        raise InputError(
+            f"{record.file_name} must have masks for {num_slots} slots, got no "
+            f"{('actor_mask_file', 'extra_mask_files')[min(names.index(None), 1)]}. "
+            "Add them to its line, or measure on other scenes."
+        )
+    actor, *extras = [read_mask(folder, name) for name in names] or [None]
     return PlanRequest(
         image=read_frames(folder, record)[0],
         target_mask=read_mask(folder, record.mask_file),
+        actor_mask=actor,
+        extra_masks=tuple(extras),
         prompt=record.text,
         seed=seed,
     )

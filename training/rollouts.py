@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from tavid_core.attention import AttentionRecorder
+from tavid_core.errors import InputError
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.prompt import find_slot_indices
 from tavid_core.types import PlanRequest
@@ -75,6 +76,9 @@ def imagine_batch(sampler: RolloutSampler, requests: Sequence[PlanRequest]) -> l
 
     Returns:
         One clip per request.
+
+    Raises:
+        InputError: If a request lacks the mask of a slot.
     """
     pipeline, settings = sampler.pipeline, sampler.settings(requests[0])
     recorder = _make_recorder(sampler, requests)
@@ -132,4 +136,14 @@ def _stack_masks(
     num_slots = sampler.pipeline.num_mask_slots
     if num_slots == 0:
         return None
-    return [np.stack([request.target_mask, request.actor_mask][:num_slots]) for request in requests]
+    stacks = []
+    for request in requests:
+        slots = (request.target_mask, request.actor_mask, *request.extra_masks)[:num_slots]
+        num_given = sum(mask is not None for mask in slots)
+        if num_given != num_slots:
+            raise InputError(
+                f"requests must each have masks for {num_slots} slots, got {num_given}. "
+                "Give actor_mask and extra_masks."
+            )
+        stacks.append(np.stack(slots))
+    return stacks

@@ -2,75 +2,32 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
-import cv2
-import numpy as np
 import pytest
+import torch
 
 from tavid_core.errors import ConfigError
-from tavid_core.model_card import MODEL_CARD_FILE
-from tests.tiny import NUM_FRAMES, make_image, make_mask, make_pipeline
+from tests.training_scenes import make_ablation, write_base, write_scenes
 from training import ablate
-from training.ablate import Ablation, main, run
-from training.clips import METADATA_NAME, ClipRecord, write_frames
+from training.ablate import main, run
+from training.measure import Measured, spoil_target
+from training.referee import Tally
 from training.rows import ROWS
 
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A tiny base model that samples in two steps."""
     folder = tmp_path_factory.mktemp("base")
-    make_pipeline().save_pretrained(folder, safe_serialization=True)
-    card = {"name": "tiny", "num_frames": NUM_FRAMES, "num_inference_steps": 2}
-    (folder / MODEL_CARD_FILE).write_text(json.dumps(card), encoding="utf-8")
+    write_base(folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory):
-    """Two clips of noise with truth; they serve as scenes too."""
     folder = tmp_path_factory.mktemp("clips")
-    lines = []
-    for index in range(2):
-        name, mask = f"clip_{index}", make_mask(left=index == 0)
-        frames = np.stack([make_image(10 * index + frame) for frame in range(NUM_FRAMES)])
-        write_frames(folder / f"{name}.mp4", frames, 8.0)
-        cv2.imwrite(str(folder / f"{name}.png"), mask.astype(np.uint8) * 255)
-        truth = {"instance_masks": mask[None], "target_index": np.array(0)}
-        np.savez_compressed(folder / f"{name}.npz", **truth)
-        record = ClipRecord(
-            file_name=f"{name}.mp4",
-            text="the hand lifts the red mug.",
-            fps=8.0,
-            mask_file=f"{name}.png",
-            contact_frame=4,
-            source="drawn",
-            licence="CC0-1.0",
-            truth_file=f"{name}.npz",
-        )
-        lines.append(record.to_json())
-    (folder / METADATA_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_scenes(folder)
     return folder
-
-
-def make_ablation(base, clips, tmp_path, **changes):
-    settings = {
-        "base": base,
-        "clips": clips,
-        "scenes": {"drawn": clips},
-        "validation": clips,
-        "out": tmp_path / "runs",
-        "log": tmp_path / "runs.jsonl",
-        "rows": tuple(
-            dataclasses.replace(ROWS[name], num_clips=1)
-            for name in ("base", "attention_modulation", "tavid")
-        ),
-        "steps": (1, 2),
-        "num_scenes": 1,
-        "num_curve_scenes": 1,
-        "settings": ("batch_size=1", "attention_blocks=0,1", "lora_rank=2"),
-    }
-    return Ablation(**{**settings, **changes})
 
 
 def test_rows_are_measured_once(base, clips, tmp_path, monkeypatch):
@@ -94,6 +51,47 @@ def test_rows_are_measured_once(base, clips, tmp_path, monkeypatch):
     monkeypatch.setattr(ablate, "measure", None)
     run(ablation)
     assert ablation.log.read_text() == before
+
+
+def test_everything_runs_on_the_device_and_sloppy_scenes_are_rows_of_their_own(
+    base, clips, tmp_path, monkeypatch
+):
+    devices, changes = [], set()
+
+    def load(_, *, adapter, device):
+        devices.append(device)
+        return SimpleNamespace(sampler=SimpleNamespace(pipeline=None))
+
+    def pretend(*_, change, **__):
+        changes.add(change)
+        return Measured(tally=Tally(target_contact=1), attention_iou=None, quality={})
+
+    monkeypatch.setattr(ablate.InteractionPlanner, "from_pretrained", load)
+    monkeypatch.setattr(ablate, "finetune", lambda _, job: devices.append(str(job.device)))
+    monkeypatch.setattr(ablate, "measure", pretend)
+    ablation = make_ablation(base, clips, tmp_path, device=torch.device("meta"))
+    run(ablation)
+    # Two bases, and twice a training and its planner.
+    assert devices == ["meta"] * 6
+    assert changes == {None}
+    changes.clear()
+    run(dataclasses.replace(ablation, sloppy_masks=True))
+    assert changes == {spoil_target}
+    lines = [json.loads(line) for line in ablation.log.read_text().splitlines()]
+    assert [line["scenes"] for line in lines] == ["drawn"] * 4 + ["drawn_sloppy"] * 4
+
+
+def test_the_command_line_chooses_the_device_and_the_masks(clips, tmp_path, monkeypatch, capsys):
+    seen = []
+    monkeypatch.setattr(ablate, "run", seen.append)
+    arguments = ["--clips", str(clips), "--scenes", f"drawn={clips}", "--out", str(tmp_path)]
+    assert main(arguments) == 0
+    assert main([*arguments, "--device", "cpu", "--sloppy-masks"]) == 0
+    assert seen[0].device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert seen[1].device.type == "cpu"
+    assert [ablation.sloppy_masks for ablation in seen] == [False, True]
+    assert main([*arguments, "--device", "nonsense"]) == 2
+    assert "device must be one that torch can use here" in capsys.readouterr().err
 
 
 def test_what_cannot_be_run_is_refused_before_training(base, clips, tmp_path, capsys):
