@@ -15,9 +15,11 @@ from pathlib import Path
 
 from tavid_core.errors import InputError, TavidError
 from training.quality import QUALITY_NAMES
-from training.results_plot import draw_curves
-from training.results_table import ResultRow, collect, curve_area
-from training.rows import ROWS, SAME_RUN
+from training.results_clips import ClipsCurve, collect_clips_curves
+from training.results_curve import Area
+from training.results_plot import draw_clips_curves, draw_curves
+from training.results_table import ResultRow, collect, table_areas
+from training.rows import ROWS, SAME_RUN, SAME_RUN_GROUPS
 from training.run_log import RunLog
 
 __all__ = ["main", "write_results"]
@@ -30,6 +32,8 @@ GROUP_TITLES = {
     "direction": "Which way the attention is read",
     "clips": "How many clips",
 }
+# Scenes that the figures of a row mean where no others are named.
+MAIN_SCENES = "four_look_alikes"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -55,49 +59,83 @@ def write_results(log: RunLog, folder: Path) -> None:
     if not (begin and end):
         raise InputError(f"results.md must hold {BEGIN} and {END}, got neither. Put them back.")
     scenes = list(dict.fromkeys(row.scenes for row in rows))
-    plots = [draw_curves(rows, name, folder / "images" / f"results_{name}.png") for name in scenes]
-    parts = [_tables(rows, name) for name in scenes]
-    for name, plot in zip(scenes, plots, strict=True):
-        if plot is not None:
-            parts.append(
-                f"![target contact against steps]({plot.relative_to(folder)})\n\n*{name}*\n"
-            )
-    body = "\n".join(parts)
+    body = "\n".join([*(_tables(rows, name) for name in scenes), *_plots(rows, scenes, folder)])
     page.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")
     document = json.dumps(_document(rows, scenes), indent=1)
     (folder / "results.json").write_text(document + "\n", encoding="utf-8")
 
 
+def _plots(rows: Sequence[ResultRow], scenes: Sequence[str], folder: Path) -> list[str]:
+    parts = []
+    for name in scenes:
+        images, clips = folder / "images", collect_clips_curves(rows, name)
+        plots = {
+            "steps": draw_curves(rows, name, images / f"results_{name}.png"),
+            "clips": draw_clips_curves(clips, name, images / f"results_{name}_clips.png"),
+        }
+        parts += [
+            f"![target contact against {what}]({plot.relative_to(folder)})\n\n*{name}*\n"
+            for what, plot in plots.items()
+            if plot is not None
+        ]
+    return parts
+
+
 def _tables(rows: Sequence[ResultRow], scenes: str) -> str:
     lines = [f"## Scenes: {scenes}", ""]
     for group, title in GROUP_TITLES.items():
-        found = [row for row in rows if row.scenes == scenes and row.group == group]
-        if not found:
-            continue
-        if group not in ("main", "parts"):
-            found += [row for row in rows if row.scenes == scenes and row.name == "tavid"]
-        lines += [f"### {title}", "", *_table(found), ""]
+        found = _find_group(rows, scenes, group)
+        if found:
+            lines += [f"### {title}", "", *_table(found), ""]
+    clips = collect_clips_curves(rows, scenes)
+    if clips:
+        lines += ["### Target contact against clips", "", *_clips_table(clips), ""]
     measured = [row for row in rows if row.scenes == scenes and row.quality]
     if measured:
         lines += ["### Quality", "", *_quality_table(measured), ""]
     return "\n".join(lines)
 
 
+def _find_group(rows: Sequence[ResultRow], scenes: str, group: str) -> list[ResultRow]:
+    """Find the rows of a table; those of the ablations end with what they are compared to."""
+    found = [row for row in rows if row.scenes == scenes and row.group == group]
+    both = ("tavid", "lambda_0")
+    compared = {"main": (), "parts": both, "clips": both}.get(group, ("tavid",))
+    if found:
+        found += [row for row in rows if row.scenes == scenes and row.name in compared]
+    return found
+
+
 def _table(rows: Sequence[ResultRow]) -> list[str]:
+    areas = table_areas(rows)
+    steps = next((f", {a.places[0]:,} to {a.places[1]:,} steps" for a in areas.values() if a), "")
     head = (
-        "| row | steps | clips | target | wrong | none | area under the curve | attention IoU | "
-        "scenes x seeds | paper |"
+        f"| row | steps | clips | target | wrong | none | area under the curve{steps} | "
+        "attention IoU | scenes x seeds | paper |"
     )
     lines = [head, "|" + "---|" * 10]
     for row in rows:
         low, high = row.interval
-        area, iou = curve_area(row), row.attention_iou
+        iou = row.attention_iou
         lines.append(
             f"| {row.title} | {row.step or '-'} | {row.num_clips or '-'} | "
             f"**{row.target_contact:.3f}** [{low:.3f}, {high:.3f}] | {row.wrong_target:.3f} | "
-            f"{row.no_contact:.3f} | {_number(area)} | {_number(iou)} | "
+            f"{row.no_contact:.3f} | {_area(areas[row.name])} | {_number(iou)} | "
             f"{row.num_scenes} x {len(row.seeds)} | {_number(row.paper)} |"
         )
+    return lines
+
+
+def _clips_table(curves: Sequence[ClipsCurve]) -> list[str]:
+    numbers = sorted({number for curve in curves for number, _ in curve.points})
+    area = next((curve.area for curve in curves if curve.area), None)
+    clips = f", {area.places[0]:,} to {area.places[1]:,} clips" if area else ""
+    head = " | ".join(f"{number:,}" for number in numbers)
+    lines = [f"| row | steps | {head} | area under the curve{clips} |"]
+    lines.append("|" + "---|" * (3 + len(numbers)))
+    for curve in curves:
+        rates = " | ".join(_number(dict(curve.points).get(number)) for number in numbers)
+        lines.append(f"| {curve.title} | {curve.step:,} | {rates} | {_area(curve.area)} |")
     return lines
 
 
@@ -114,13 +152,43 @@ def _number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
+def _area(area: Area | None) -> str:
+    if area is None:
+        return ""
+    low, high = area.interval or (math.nan, math.nan)
+    return f"{area.value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if area.interval else "")
+
+
 def _document(rows: Sequence[ResultRow], scenes: Sequence[str]) -> dict[str, object]:
-    by_scenes = {
-        name: {row.name: row.to_json() for row in rows if row.scenes == name} for name in scenes
+    by_scenes = {name: _document_rows(rows, name) for name in scenes}
+    clips = {name: collect_clips_curves(rows, name) for name in scenes}
+    main = MAIN_SCENES if MAIN_SCENES in scenes else scenes[0]
+    return {
+        "rows": by_scenes[main],
+        "rows_scenes": main,
+        "scenes": by_scenes,
+        "clips_curves": {
+            name: {curve.name: curve.to_json() for curve in curves}
+            for name, curves in clips.items()
+        },
+        "known_rows": list(ROWS),
     }
-    for found in by_scenes.values():
-        found |= {name: found[same] for name, same in SAME_RUN.items() if same in found}
-    return {"rows": by_scenes[scenes[0]], "scenes": by_scenes, "known_rows": list(ROWS)}
+
+
+def _document_rows(rows: Sequence[ResultRow], scenes: str) -> dict[str, object]:
+    """Give every row under each of its names, with the area of the table that the name is from."""
+    documents: dict[str, object] = {}
+    for group in GROUP_TITLES:
+        found = {row.name: row for row in _find_group(rows, scenes, group)}
+        areas = table_areas(list(found.values()))
+        runs = {name: name for name, row in found.items() if row.group == group}
+        runs |= {name: same for name, same in SAME_RUN.items() if SAME_RUN_GROUPS[name] == group}
+        documents |= {
+            name: found[same].to_json(areas[same]) for name, same in runs.items() if same in found
+        }
+    # Of tables that nothing else is in yet.
+    alone = {name: documents[same] for name, same in SAME_RUN.items() if same in documents}
+    return {**alone, **documents}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,15 +1,21 @@
-"""Learning curves of the measured rows."""
+"""Curves of the measured rows, against steps and against clips."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tavid_core.errors import MissingExtraError
+from training.results_clips import ClipsCurve
 from training.results_table import ResultRow
 
-__all__ = ["draw_curves"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_clips_curves", "draw_curves"]
 
 
 def draw_curves(rows: Sequence[ResultRow], scenes: str, path: Path) -> Path | None:
@@ -26,18 +32,11 @@ def draw_curves(rows: Sequence[ResultRow], scenes: str, path: Path) -> Path | No
     Raises:
         MissingExtraError: If matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            f"draw_curves must have matplotlib, got {error}. pip install 'tavid[viz]'"
-        ) from error
     here = [row for row in rows if row.scenes == scenes]
     curves = [row for row in here if len(row.curve) > 1]
     if not curves:
         return None
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = _start()
     for row in curves:
         steps, rates = zip(*row.curve, strict=True)
         style = {"linewidth": 2.5} if row.group == "main" else {"linewidth": 1, "linestyle": "--"}
@@ -46,10 +45,52 @@ def draw_curves(rows: Sequence[ResultRow], scenes: str, path: Path) -> Path | No
     for row, style in zip(untrained, itertools.cycle((":", "-.")), strict=False):
         axes.axhline(row.target_contact, color="grey", linestyle=style, label=row.title)
     steps = sorted({step for row in curves for step, _ in row.curve})
+    return _finish(figure, axes, path, places=steps, label="training steps", title=scenes)
+
+
+def draw_clips_curves(curves: Sequence[ClipsCurve], scenes: str, path: Path) -> Path | None:
+    """Draw target contact against the number of training clips.
+
+    Args:
+        curves: Of these scenes, see `collect_clips_curves`.
+        scenes: What they are called.
+        path: PNG to write.
+
+    Returns:
+        The path, or None without curves.
+
+    Raises:
+        MissingExtraError: If matplotlib is missing.
+    """
+    if not curves:
+        return None
+    figure, axes = _start()
+    for curve in curves:
+        clips, rates = zip(*curve.points, strict=True)
+        axes.plot(clips, rates, marker="o", markersize=4, label=curve.title)
+    places = sorted({number for curve in curves for number, _ in curve.points})
+    title = f"{scenes}, after {curves[0].step:,} steps"
+    return _finish(figure, axes, path, places=places, label="training clips", title=title)
+
+
+def _start() -> tuple[Figure, Axes]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            f"plots must have matplotlib, got {error}. pip install 'tavid[viz]'"
+        ) from error
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    return figure, figure.subplots()
+
+
+def _finish(
+    figure: Figure, axes: Axes, path: Path, *, places: Sequence[int], label: str, title: str
+) -> Path:
     axes.set_xscale("log")
-    axes.set_xticks(steps, [f"{step:,}" for step in steps])
+    axes.set_xticks(places, [f"{place:,}" for place in places])
     axes.minorticks_off()
-    axes.set(xlabel="training steps", ylabel="target contact", ylim=(0, 1), title=scenes)
+    axes.set(xlabel=label, ylabel="target contact", ylim=(0, 1), title=title)
     axes.legend(fontsize=7, loc="upper left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tavid_core.errors import InputError
 from training.quality import QUALITY_NAMES
 from training.referee import wilson_interval
+from training.results_curve import Area, Curve, common_range, measure_area
 from training.rows import ROWS
 from training.run_log import RunLine, RunLog
 
-__all__ = ["ResultRow", "collect", "curve_area"]
+__all__ = ["ResultRow", "collect", "table_areas"]
+
+VERDICT_LETTERS = frozenset("twn")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,7 @@ class ResultRow:
         attention_iou: Mean over seeds, or None.
         quality: Means over seeds by the names of `training.quality`, empty where not measured.
         curve: Pairs of step and target contact, mean over seeds, with the end.
+        verdicts: See `Curve`; by step.
         paper: The paper's figure, or None.
     """
 
@@ -57,16 +62,24 @@ class ResultRow:
     attention_iou: float | None
     quality: Mapping[str, float]
     curve: tuple[tuple[int, float], ...]
+    verdicts: Mapping[int, tuple[str, ...]]
     paper: float | None
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self, area: Area | None) -> dict[str, object]:
         """Give JSON values.
 
+        Args:
+            area: Under its curve, see `table_areas`.
+
         Returns:
-            All fields; NaN becomes None.
+            All fields but single verdicts, and the area's as "curve_area", "curve_area_interval"
+            and "curve_area_steps"; NaN becomes None.
         """
         fields = dataclasses.asdict(self)
-        fields["curve_area"] = curve_area(self)
+        del fields["verdicts"]
+        fields["curve_area"] = None if area is None else area.value
+        fields["curve_area_interval"] = None if area is None else area.interval
+        fields["curve_area_steps"] = None if area is None else area.places
         return {
             key: None if isinstance(value, float) and math.isnan(value) else value
             for key, value in fields.items()
@@ -92,12 +105,24 @@ def collect(log: RunLog) -> list[ResultRow]:
     return found
 
 
+def table_areas(rows: Sequence[ResultRow]) -> dict[str, Area | None]:
+    """Measure the areas of one table, all over the steps that all its curves have.
+
+    Args:
+        rows: Of the table.
+
+    Returns:
+        By the rows' names; None for rows that are not trained or were measured once.
+    """
+    curves = {row.name: Curve(points=row.curve, verdicts=row.verdicts) for row in rows}
+    steps = common_range(list(curves.values()))
+    return {name: measure_area(curve, steps) for name, curve in curves.items()}
+
+
 def _collect_row(log: RunLog, name: str, scenes: str, lines: list[RunLine]) -> ResultRow:
     row, last_step = ROWS[name], max(line.step for line in lines)
-    ends = [line for line in lines if line.step == last_step]
-    # A curve point that was measured again on more scenes counts once, with the most scenes.
-    num_scenes = max(line.num_scenes for line in ends)
-    ends = [line for line in ends if line.num_scenes == num_scenes]
+    ends = _most_scenes(lines, last_step)
+    num_scenes, curve = ends[0].num_scenes, _curve(log, lines)
     rates = {
         key: [float(log.lines[line][key]) for line in ends]
         for key in ("target_contact", "wrong_target", "no_contact")
@@ -122,7 +147,8 @@ def _collect_row(log: RunLog, name: str, scenes: str, lines: list[RunLine]) -> R
         seed_spread=float(np.std(rates["target_contact"], ddof=1)) if len(ends) > 1 else math.nan,
         attention_iou=float(np.mean(overlaps)) if overlaps else None,
         quality=_quality(log, ends),
-        curve=_curve(log, lines),
+        curve=curve.points,
+        verdicts=curve.verdicts,
         paper=row.paper,
     )
 
@@ -137,32 +163,34 @@ def _quality(log: RunLog, ends: list[RunLine]) -> dict[str, float]:
     }
 
 
-def _curve(log: RunLog, lines: list[RunLine]) -> tuple[tuple[int, float], ...]:
-    steps = sorted({line.step for line in lines})
-    return tuple(
-        (
-            step,
-            round(
-                float(np.mean([log.lines[x]["target_contact"] for x in lines if x.step == step])),
-                4,
-            ),
-        )
-        for step in steps
-    )
+def _most_scenes(lines: list[RunLine], step: int) -> list[RunLine]:
+    """Keep of a step what was measured on the most scenes: a place of a curve counts once."""
+    here = [line for line in lines if line.step == step]
+    num_scenes = max(line.num_scenes for line in here)
+    return [line for line in here if line.num_scenes == num_scenes]
 
 
-def curve_area(row: ResultRow) -> float | None:
-    """Area under target contact against the logarithm of steps, as a share of the whole.
+def _curve(log: RunLog, lines: list[RunLine]) -> Curve:
+    points, verdicts = [], {}
+    for step in sorted({line.step for line in lines}):
+        here = _most_scenes(lines, step)
+        rate = float(np.mean([log.lines[line]["target_contact"] for line in here]))
+        points.append((step, round(rate, 4)))
+        seeds = [_verdicts(log, line) for line in here]
+        if None not in seeds:
+            verdicts[step] = tuple(seeds)
+    return Curve(points=tuple(points), verdicts=verdicts)
 
-    Args:
-        row: Of a trained model.
 
-    Returns:
-        0..1, the mean rate over the doublings of steps; None with fewer than two points.
-    """
-    if len(row.curve) < 2:
+def _verdicts(log: RunLog, line: RunLine) -> str | None:
+    """Read the verdicts of single scenes; older measurements have none."""
+    letters = log.lines[line].get("verdicts")
+    if letters is None:
         return None
-    steps, rates = (np.array(column, dtype=float) for column in zip(*row.curve, strict=True))
-    places = np.log(steps)
-    widths = np.diff(places)
-    return float((widths * (rates[1:] + rates[:-1]) / 2).sum() / (places[-1] - places[0]))
+    is_text = isinstance(letters, str) and set(letters) <= VERDICT_LETTERS
+    if not is_text or len(letters) != line.num_scenes:
+        raise InputError(
+            f"verdicts must be {line.num_scenes} letters of {''.join(sorted(VERDICT_LETTERS))}, "
+            f"got {letters!r} for {line.row} at step {line.step}. Remove the line from the log."
+        )
+    return letters

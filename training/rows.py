@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from tavid_core.errors import ConfigError
 
-__all__ = ["ROWS", "SAME_RUN", "Row", "find_row"]
+__all__ = ["CLIP_CURVES", "ROWS", "SAME_RUN", "SAME_RUN_GROUPS", "Row", "find_row"]
 
 KINDS = ("base", "modulation", "adapter")
 
@@ -147,6 +147,31 @@ SAME_RUN: Mapping[str, str] = MappingProxyType(
         "v2t": "tavid",
         "clips_1290": "tavid",
         "mask_only": "lambda_0",
+    }
+)
+
+# In which tables they stand.
+SAME_RUN_GROUPS: Mapping[str, str] = MappingProxyType(
+    {
+        "lambda_0.1": "lambda",
+        "blocks_semantic_random": "blocks",
+        "v2t": "direction",
+        "clips_1290": "clips",
+        "mask_only": "parts",
+    }
+)
+
+# Rows that differ in their clips only, under the row that each curve is named after.
+CLIP_CURVES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "tavid": ("clips_40", "clips_160", "clips_640", "tavid", "clips_5000"),
+        "lambda_0": (
+            "clips_40_lambda_0",
+            "clips_160_lambda_0",
+            "clips_640_lambda_0",
+            "lambda_0",
+            "clips_5000_lambda_0",
+        ),
     }
 )
 

@@ -8,19 +8,20 @@ import pytest
 from tavid_core.errors import ConfigError, InputError
 from training.quality import QUALITY_NAMES
 from training.results import main, write_results
-from training.results_table import collect, curve_area
-from training.rows import ROWS, SAME_RUN, Row, find_row
+from training.results_clips import collect_clips_curves
+from training.results_table import collect, table_areas
+from training.rows import CLIP_CURVES, ROWS, SAME_RUN, SAME_RUN_GROUPS, Row, find_row
 from training.run_log import RunLine, RunLog
 
 QUALITY = dict.fromkeys(QUALITY_NAMES, 0.5)
 
 
-def add(log, row, step, rate, *, seed=0, num_scenes=100, scenes="three", iou=None, **more):
+def add(log, row, step, rate, *, seed=0, num_scenes=100, scenes="three", num_clips=1290, **more):
     line = RunLine(
-        row=row, scenes=scenes, seed=seed, step=step, num_clips=1290, num_scenes=num_scenes
+        row=row, scenes=scenes, seed=seed, step=step, num_clips=num_clips, num_scenes=num_scenes
     )
     found = {"target_contact": rate, "wrong_target": 1 - rate, "no_contact": 0.0}
-    log.append(line, {**found, "attention_iou": iou, **more})
+    log.append(line, {**found, "attention_iou": None, **more})
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def log(tmp_path):
     add(log, "base", 0, 0.3)
     for seed, last in ((0, 0.8), (1, 0.9)):
         add(log, "tavid", 25, 0.4, seed=seed, num_scenes=20)
-        add(log, "tavid", 100, last, seed=seed, iou=0.6)
+        add(log, "tavid", 100, last, seed=seed, attention_iou=0.6)
     add(log, "lambda_0", 100, 0.5, scenes="five")
     return log
 
@@ -63,10 +64,114 @@ def test_quality_is_a_table_of_the_rows_that_have_it(log, tmp_path):
     ]
 
 
+def areas(log, *names):
+    return table_areas([row for row in collect(log) if row.scenes == "three" and row.name in names])
+
+
 def test_the_area_is_over_doublings_of_steps(log):
-    rows = {row.name: row for row in collect(log)}
-    assert curve_area(rows["tavid"]) == pytest.approx(0.625)
-    assert curve_area(rows["base"]) is None
+    found = areas(log, "base", "tavid")
+    assert found["tavid"].value == pytest.approx(0.625)
+    assert found["tavid"].places == (25, 100)
+    assert found["base"] is None
+
+
+def test_areas_of_a_table_end_at_the_last_step_that_all_rows_have(log, tmp_path):
+    pytest.importorskip("matplotlib")
+    for seed in (0, 1):
+        add(log, "tavid", 400, 1.0, seed=seed)
+        add(log, "base_data", 25, 0.2, seed=seed)
+        add(log, "base_data", 100, 0.4, seed=seed)
+    # Trained four times as long, a row is not the better for it, nor the worse.
+    found = areas(log, "base", "base_data", "tavid")
+    assert found["tavid"].value == pytest.approx(0.625)
+    assert found["base_data"].value == pytest.approx(0.3)
+    assert found["base_data"].places == (25, 100)
+    assert areas(log, "tavid")["tavid"].places == (25, 400)
+    write_results(log, tmp_path)
+    assert "area under the curve, 25 to 100 steps" in (tmp_path / "results.md").read_text()
+    ours = json.loads((tmp_path / "results.json").read_text())["rows"]["tavid"]
+    assert (ours["curve_area"], ours["curve_area_steps"]) == (pytest.approx(0.625), [25, 100])
+    # Under its name of another table a run has that table's area.
+    for step, rate in ((25, 0.4), (400, 1.0)):
+        add(log, "lambda_0", step, rate)
+    write_results(log, tmp_path)
+    found = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert found["lambda_0.1"]["curve_area_steps"] == [25, 400]
+    assert found["tavid"]["curve_area_steps"] == [25, 100]
+    # No common step, no area.
+    add(log, "base_data", 50, 0.4, scenes="five")
+    add(log, "base_data", 70, 0.4, scenes="five")
+    add(log, "tavid", 25, 0.4, scenes="five")
+    add(log, "tavid", 100, 0.4, scenes="five")
+    five = table_areas([row for row in collect(log) if row.scenes == "five"])
+    assert set(five.values()) == {None}
+
+
+def test_the_interval_of_an_area_is_over_the_scenes(tmp_path):
+    log = RunLog(tmp_path / "runs.jsonl")
+    add(log, "tavid", 25, 0.5, num_scenes=20, verdicts="tw" * 10)
+    add(log, "tavid", 100, 0.5, verdicts="tw" * 50)
+    first = areas(log, "tavid")["tavid"]
+    low, high = first.interval
+    # By hand: the 20 shared scenes hold the same at both steps, the 80 further ones at the last.
+    wanted = 1.96 * math.sqrt(0.25 * (20 * 0.03**2 + 80 * 0.005**2))
+    assert first.value == pytest.approx(0.5)
+    assert high - first.value == pytest.approx(wanted, rel=0.1)
+    assert first.value - low == pytest.approx(wanted, rel=0.1)
+    assert areas(log, "tavid")["tavid"] == first, "the same log gives the same interval"
+    # Where one step's verdicts are unknown there is none.
+    add(log, "tavid", 50, 0.5)
+    assert areas(log, "tavid")["tavid"].interval is None
+
+
+def test_verdicts_that_are_not_the_scenes_are_refused(tmp_path):
+    for letters in ("tw", "x" * 100, 5):
+        log = RunLog(tmp_path / f"{letters}.jsonl")
+        add(log, "tavid", 25, 0.5, verdicts=letters)
+        with pytest.raises(InputError, match="verdicts must be 100 letters of ntw"):
+            collect(log)
+
+
+def test_clips_are_a_curve_of_their_own(tmp_path):
+    pytest.importorskip("matplotlib")
+    log = RunLog(tmp_path / "runs.jsonl")
+    rates = {"clips_40": 0.2, "clips_160": 0.4, "tavid": 0.8, "clips_40_lambda_0": 0.1}
+    for name, rate in {**rates, "lambda_0": 0.3}.items():
+        for step in (25, 100):
+            half = rate if step == 100 else rate / 2
+            add(log, name, step, half, num_clips=ROWS[name].num_clips, verdicts="t" + "w" * 99)
+    add(log, "tavid", 400, 1.0)
+    ours, plain = collect_clips_curves(collect(log), "three")
+    assert ours.points == ((40, 0.2), (160, 0.4), (1290, 0.8))
+    assert plain.points == ((40, 0.1), (1290, 0.3))
+    assert ours.step == 100, "the last that all of them have"
+    assert ours.area.places == (40, 1290)
+    assert plain.area.value == pytest.approx(0.2)
+    widths = math.log(4), math.log(1290 / 160)
+    wanted = (0.3 * widths[0] + 0.6 * widths[1]) / sum(widths)
+    assert ours.area.value == pytest.approx(wanted)
+    assert plain.area.interval == pytest.approx((0.0, 0.03), abs=0.01)
+    assert collect_clips_curves(collect(log), "five") == []
+    write_results(log, tmp_path)
+    text = (tmp_path / "results.md").read_text()
+    assert "| row | steps | 40 | 160 | 1,290 | area under the curve, 40 to 1,290 clips |" in text
+    assert "(images/results_three_clips.png)" in text
+    assert (tmp_path / "images" / "results_three_clips.png").is_file()
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["clips_curves"]["three"]["tavid"]["curve_area"] == pytest.approx(wanted)
+    assert document["clips_curves"]["three"]["lambda_0"]["step"] == 100
+
+
+def test_rows_without_scenes_are_those_of_the_main_ones(log, tmp_path):
+    pytest.importorskip("matplotlib")
+    write_results(log, tmp_path)
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["rows_scenes"] == "three"
+    add(log, "tavid", 100, 0.7, scenes="four_look_alikes")
+    write_results(log, tmp_path)
+    document = json.loads((tmp_path / "results.json").read_text())
+    assert document["rows_scenes"] == "four_look_alikes"
+    assert document["rows"]["tavid"]["target_contact"] == 0.7
 
 
 def test_page_and_json_are_written_and_text_around_them_stays(log, tmp_path):
@@ -100,6 +205,10 @@ def test_an_empty_log_or_a_page_without_marks_is_refused(log, tmp_path, capsys):
 def test_rows_have_unique_runs_and_known_names():
     assert set(SAME_RUN.values()) <= set(ROWS)
     assert not set(SAME_RUN) & set(ROWS)
+    assert set(SAME_RUN_GROUPS) == set(SAME_RUN)
+    curves = [name for members in CLIP_CURVES.values() for name in members]
+    assert {row.name for row in ROWS.values() if row.group == "clips"} < set(curves) <= set(ROWS)
+    assert set(CLIP_CURVES) < set(curves)
     assert find_row("lambda_0.1") is ROWS["tavid"]
     runs = [(row.kind, row.settings, row.num_clips) for row in ROWS.values()]
     assert len(set(runs)) == len(runs)
