@@ -39,7 +39,9 @@ __all__ = ["Ablation", "main", "run"]
 # What the log adds to the name of scenes that were shown with sloppy masks.
 SLOPPY_SUFFIX = "_sloppy"
 
-STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0)
+MAIN_ROWS = tuple(row.name for row in ROWS.values() if row.group == "main")
+
+STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 EXAMPLE = """\
 examples:
@@ -117,7 +119,7 @@ def run(ablation: Ablation) -> None:
         if row.kind == "adapter":
             for seed in ablation.seeds:
                 _run_adapter(ablation, row, seed, log)
-        elif row.kind == "modulation":
+        elif row.kind != "base":
             _run_modulation(ablation, row, log)
         else:
             planner = _load(ablation, None)
@@ -188,7 +190,7 @@ def _run_modulation(ablation: Ablation, row: Row, log: RunLog) -> None:
             HeatmapDetector.from_pretrained(),
             num_scenes=ablation.num_curve_scenes,
             title=f"{row.name} {strength:g}",
-            around=_modulating(planner.sampler, strength),
+            around=_modulating(planner.sampler, row, strength),
             change=spoil_target if ablation.sloppy_masks else None,
         )
         rates[strength] = measured.to_json()["target_contact"]
@@ -200,16 +202,18 @@ def _run_modulation(ablation: Ablation, row: Row, log: RunLog) -> None:
         log,
         seed=0,
         step=0,
-        around=_modulating(planner.sampler, best),
+        around=_modulating(planner.sampler, row, best),
         strength=best,
         strength_rates={f"{strength:g}": rate for strength, rate in rates.items()},
     )
 
 
-def _modulating(sampler: RolloutSampler, strength: float) -> BatchContext:
+def _modulating(sampler: RolloutSampler, row: Row, strength: float) -> BatchContext:
+    all_frames = row.kind == "modulation_all_frames"
+
     @contextlib.contextmanager
     def around(requests: Sequence[PlanRequest]) -> Iterator[None]:
-        modulation = modulate(sampler.pipeline, requests, strength)
+        modulation = modulate(sampler.pipeline, requests, strength, all_frames=all_frames)
         with modulated(sampler.pipeline.transformer, modulation):
             yield
 
@@ -287,7 +291,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--validation", type=Path, metavar="DIR", help="scenes to choose the modulation on")
     add("--out", type=Path, required=True, metavar="DIR", help="adapters, checkpoints, latents")
     add("--log", type=Path, default=Path("docs/results/runs.jsonl"), metavar="FILE")
-    add("--rows", nargs="+", default=["base", "base_data", "attention_modulation", "tavid"])
+    add("--rows", nargs="+", default=list(MAIN_ROWS))
     add("--seeds", type=int, nargs="+", default=[0])
     add("--steps", type=int, nargs="+", default=list(Ablation.steps), help="steps to measure at")
     add("--num-scenes", type=int, default=200, help="scenes at the last step [200]")

@@ -1,11 +1,10 @@
 """Attention modulation: the training-free row of the paper's main table.
 
 The base model has no mask channel, so the mask acts where words meet pixels: for the video tokens
-of the first latent frame, the score of the target word's key is raised inside the mask and lowered
-outside of it.
+of the first latent frame, or of every one, the score of the target word's key is raised inside the
+mask and lowered outside of it.
 
-Shape suffixes: B batch, H heads, N tokens, D width of a head, Q video tokens of the first latent
-frame.
+Shape suffixes: B batch, H heads, N tokens, D width of a head, Q video tokens of one latent frame.
 """
 
 from __future__ import annotations
@@ -42,6 +41,8 @@ class AttentionModulation:
             before the softmax is renormalised, weights grow by exp(strength) inside.
         token_index_B: Position of the target word in the text tokens, int64.
         mask_BQ: The mask on the grid of video tokens, 0 or 1, float32.
+        all_frames: Whether the tokens of every latent frame are told where the mask was in the
+            first, the only one in which it is known; else those of the first frame alone.
 
     Raises:
         ConfigError: If the strength is not finite and at least 0.
@@ -49,12 +50,14 @@ class AttentionModulation:
 
     References:
         arXiv 2503.18950, main table, "attention modulation". The paper does not give the rule;
-        an additive term per score, the same in all blocks and steps, is ours.
+        an additive term per score, the same in all blocks and steps, is ours, and so is the choice
+        of frames.
     """
 
     strength: float
     token_index_B: torch.Tensor
     mask_BQ: torch.Tensor
+    all_frames: bool = False
 
     def __post_init__(self) -> None:
         """Check the strength and the shapes."""
@@ -87,12 +90,12 @@ class AttentionModulation:
         """
         batch, num_queries = self.mask_BQ.shape
         width = query_BHND.shape[-1]
+        num_frames = (query_BHND.shape[2] - num_text_tokens) // num_queries
         signs_BQ = (2.0 * self.mask_BQ - 1.0).to(query_BHND)
+        signs_BQ = signs_BQ.repeat(1, num_frames if self.all_frames else 1)
         more_query = torch.zeros_like(query_BHND[..., :1])
-        first_frame = slice(num_text_tokens, num_text_tokens + num_queries)
-        more_query[-batch:, :, first_frame, 0] = (
-            self.strength * math.sqrt(width) * signs_BQ[:, None]
-        )
+        told = slice(num_text_tokens, num_text_tokens + signs_BQ.shape[1])
+        more_query[-batch:, :, told, 0] = self.strength * math.sqrt(width) * signs_BQ[:, None]
         more_key = torch.zeros_like(key_BHND[..., :1])
         rows = torch.arange(len(more_key) - batch, len(more_key), device=more_key.device)
         more_key[rows, :, self.token_index_B.to(more_key.device)] = 1.0
@@ -168,7 +171,11 @@ def modulated(
 
 
 def modulate(
-    pipeline: TargetAwarePipeline, requests: Sequence[PlanRequest], strength: float
+    pipeline: TargetAwarePipeline,
+    requests: Sequence[PlanRequest],
+    strength: float,
+    *,
+    all_frames: bool = False,
 ) -> AttentionModulation:
     """Make the modulation of a batch of requests; the word is the last of each prompt.
 
@@ -176,6 +183,7 @@ def modulate(
         pipeline: The base model.
         requests: Images must have the model's size.
         strength: See `AttentionModulation`.
+        all_frames: Likewise.
 
     Returns:
         The modulation.
@@ -190,7 +198,10 @@ def modulate(
     ]
     masks = [torch.from_numpy(mask_to_grid(r.target_mask, grid_hw)).flatten() for r in requests]
     return AttentionModulation(
-        strength=strength, token_index_B=torch.tensor(tokens), mask_BQ=torch.stack(masks)
+        strength=strength,
+        token_index_B=torch.tensor(tokens),
+        mask_BQ=torch.stack(masks),
+        all_frames=all_frames,
     )
 
 

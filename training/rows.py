@@ -10,7 +10,7 @@ from tavid_core.errors import ConfigError
 
 __all__ = ["CLIP_CURVES", "ROWS", "SAME_RUN", "SAME_RUN_GROUPS", "Row", "find_row"]
 
-KINDS = ("base", "modulation", "adapter")
+KINDS = ("base", "modulation", "modulation_all_frames", "adapter")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,8 @@ class Row:
         name: Its key in results.json.
         title: Its words in tables.
         group: The table it stands in.
-        kind: "base" (nothing is trained), "modulation" (nor here) or "adapter".
+        kind: "base" (nothing is trained), "modulation" (nor here; of the first latent frame),
+            "modulation_all_frames" or "adapter".
         settings: Changes of the recipe `mini`, "key=value" as for `--set`.
         num_clips: Clips it is trained on.
         paper: The paper's figure for it, by people's votes, or None.
@@ -61,9 +62,16 @@ _ALL = (
     ),
     Row(
         name="attention_modulation",
-        title="base + attention modulation",
+        title="base + attention modulation, first frame",
         group="main",
         kind="modulation",
+        paper=0.613,
+    ),
+    Row(
+        name="attention_modulation_all_frames",
+        title="base + attention modulation, all frames",
+        group="main",
+        kind="modulation_all_frames",
         paper=0.613,
     ),
     Row(name="tavid", title="ours: mask channel + token loss", group="main", paper=0.896),

@@ -53,6 +53,21 @@ def test_rows_are_measured_once(base, clips, tmp_path, monkeypatch):
     assert ablation.log.read_text() == before
 
 
+def test_the_frames_that_are_modulated_are_those_of_the_row(base, clips, tmp_path, monkeypatch):
+    seen = []
+
+    def modulate(_, __, strength, *, all_frames):
+        seen.append((strength, all_frames))
+        raise ConfigError("enough seen")
+
+    monkeypatch.setattr(ablate, "modulate", modulate)
+    for name in ("attention_modulation", "attention_modulation_all_frames"):
+        with pytest.raises(ConfigError, match="enough seen"):
+            run(make_ablation(base, clips, tmp_path, rows=(ROWS[name],)))
+    assert seen == [(ablate.STRENGTHS[0], False), (ablate.STRENGTHS[0], True)]
+    assert {16.0, 32.0} < set(ablate.STRENGTHS)
+
+
 def test_everything_runs_on_the_device_and_sloppy_scenes_are_rows_of_their_own(
     base, clips, tmp_path, monkeypatch
 ):

@@ -11,14 +11,15 @@ from tavid_core.types import PlanRequest
 from tests.tiny import make_image, make_mask, make_pipeline
 from training.modulation import AttentionModulation, last_word, modulate, modulated
 
-NUM_TEXT, NUM_QUERIES, NUM_TOKENS, WIDTH = 5, 6, 17, 16
+NUM_TEXT, NUM_QUERIES, NUM_FRAMES, NUM_TOKENS, WIDTH = 5, 6, 2, 17, 16
 
 
-def make_modulation(strength=1.5):
+def make_modulation(strength=1.5, **options):
     return AttentionModulation(
         strength=strength,
         token_index_B=torch.tensor([3, 1]),
         mask_BQ=torch.tensor([[1.0, 0, 0, 1, 0, 0], [0.0, 1, 1, 1, 1, 1]]),
+        **options,
     )
 
 
@@ -26,15 +27,17 @@ def explicit_bias(modulation):
     bias_BNN = torch.zeros(2, NUM_TOKENS, NUM_TOKENS)
     for sample, token in enumerate(modulation.token_index_B.tolist()):
         signs_Q = 2 * modulation.mask_BQ[sample] - 1
-        rows = slice(NUM_TEXT, NUM_TEXT + NUM_QUERIES)
-        bias_BNN[sample, rows, token] = modulation.strength * signs_Q
+        for frame in range(NUM_FRAMES if modulation.all_frames else 1):
+            first = NUM_TEXT + frame * NUM_QUERIES
+            bias_BNN[sample, first : first + NUM_QUERIES, token] = modulation.strength * signs_Q
     return bias_BNN
 
 
-def test_wider_columns_are_the_same_as_a_matrix_of_biases():
+@pytest.mark.parametrize("all_frames", [False, True])
+def test_wider_columns_are_the_same_as_a_matrix_of_biases(all_frames):
     generator = torch.Generator().manual_seed(0)
     query, key, value = torch.randn(3, 2, 4, NUM_TOKENS, WIDTH, generator=generator)
-    modulation = make_modulation()
+    modulation = make_modulation(all_frames=all_frames)
     wanted = functional.scaled_dot_product_attention(
         query, key, value, attn_mask=explicit_bias(modulation)[:, None]
     )
@@ -86,6 +89,12 @@ def test_a_rollout_changes_with_the_strength_and_not_at_zero(pipeline):
             rollouts[strength] = imagine(pipeline, request)
     torch.testing.assert_close(rollouts[0.0], plain)
     assert (rollouts[4.0] - plain).abs().max() > 1e-4
+    everywhere = modulate(pipeline, [request], 4.0, all_frames=True)
+    with modulated(pipeline.transformer, everywhere):
+        further = imagine(pipeline, request)
+    # Told in its own tokens, the last frame changes more than by what it hears of the first.
+    changed = [(found - plain)[:, -1].abs().mean() for found in (rollouts[4.0], further)]
+    assert changed[1] > changed[0]
     after = [block.attn1.processor for block in pipeline.transformer.transformer_blocks]
     assert all(a is b for a, b in zip(after, before, strict=True))
 
