@@ -88,10 +88,9 @@ colcon: env ## Build and test as a ROS workspace does: colcon build, colcon test
 results: env ## Make docs/results.md and its plots again from the log of measured rows
 	@$(PY) -m training.results
 
-results-rerun: build ## Train and measure every row that is not in the log yet (many hours)
+results-rerun: build ## Train and measure every row again, into runs/results (DEVICE=...; many hours; goes on)
 	@sh tools/system_packages.sh
 	@sh tools/results.sh
-	@$(PY) -m training.results
 
 clean: ## Remove what was built and every cache; keep the virtual environment
 	@rm -rf "$(VENV)/ros" build install log dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -34,7 +34,7 @@ from training.rollouts import BatchContext
 from training.rows import ROWS, Row, find_row
 from training.run_log import RunLine, RunLog
 
-__all__ = ["Ablation", "main", "run"]
+__all__ = ["Ablation", "main", "make_parser", "run"]
 
 # What the log adds to the name of scenes that were shown with sloppy masks.
 SLOPPY_SUFFIX = "_sloppy"
@@ -172,7 +172,12 @@ def _train(ablation: Ablation, row: Row, seed: int, step: int) -> tuple[Path, fl
         limit=row.num_clips,
         device=ablation.device,
     )
-    finetune(dataclasses.replace(config, loop=loop), job)
+    result = finetune(dataclasses.replace(config, loop=loop), job)
+    if result.num_steps != step:
+        raise ConfigError(
+            f"steps must not end before what {folder} was trained to, got {step} after "
+            f"{result.num_steps}. Measure other scenes at its last step, or give another --out."
+        )
     return folder, time.monotonic() - started
 
 
@@ -270,7 +275,12 @@ def _read_scenes(text: str) -> tuple[str, Path]:
     return name, Path(folder)
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """Describe the command line.
+
+    Returns:
+        The parser.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m training.ablate",
         description=__doc__,
@@ -317,7 +327,7 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 2 the input is unusable.
     """
-    options = _make_parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     try:
         names = list(ROWS) if options.rows == ["all"] else options.rows
         run(

@@ -1,7 +1,7 @@
 """Tables and plots of everything that was measured: `python -m training.results`.
 
 Reads the run log that `training.ablate` writes, and writes results.md, results.json and the plots
-beside it. Nothing is trained.
+beside it. Nothing is trained. `--take RUNS.jsonl` first puts another log in its place.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from training.results_table import ResultRow, collect, table_areas
 from training.rows import ROWS, SAME_RUN, SAME_RUN_GROUPS
 from training.run_log import RunLog
 
-__all__ = ["main", "write_results"]
+__all__ = ["main", "take_log", "write_results"]
 
 GROUP_TITLES = {
     "main": "Main rows",
@@ -63,6 +63,29 @@ def write_results(log: RunLog, folder: Path) -> None:
     page.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")
     document = json.dumps(_document(rows, scenes), indent=1)
     (folder / "results.json").write_text(document + "\n", encoding="utf-8")
+
+
+def take_log(new: Path, committed: Path, *, may_be_smaller: bool = False) -> None:
+    """Put a log of measurements in the place of another.
+
+    Args:
+        new: The log to take; it stays where it is.
+        committed: The log that tables are made of; it need not exist.
+        may_be_smaller: Whether to take a log with fewer measurements.
+
+    Raises:
+        InputError: If a log cannot be read, or the new one holds fewer measurements.
+    """
+    num_new, num_old = len(RunLog(new).lines), len(RunLog(committed).lines)
+    if num_new == 0 or (num_new < num_old and not may_be_smaller):
+        raise InputError(
+            f"{new} must hold at least the {num_old} measurements of {committed}, got {num_new}. "
+            "Measure the rest, or take it with --take-smaller."
+        )
+    committed.parent.mkdir(parents=True, exist_ok=True)
+    part = committed.with_name(committed.name + ".part")
+    part.write_bytes(new.read_bytes())
+    part.replace(committed)
 
 
 def _plots(rows: Sequence[ResultRow], scenes: Sequence[str], folder: Path) -> list[str]:
@@ -203,8 +226,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.results", description=__doc__)
     parser.add_argument("--log", type=Path, default=Path("docs/results/runs.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("docs"), help="folder of results.md")
+    parser.add_argument("--take", type=Path, metavar="FILE", help="put this log in --log's place")
+    parser.add_argument(
+        "--take-smaller", action="store_true", help="even if it holds fewer measurements"
+    )
     options = parser.parse_args(arguments)
     try:
+        if options.take is not None:
+            take_log(options.take, options.log, may_be_smaller=options.take_smaller)
         write_results(RunLog(options.log), options.out)
     except TavidError as error:
         print(f"results: {error}", file=sys.stderr)

@@ -47,6 +47,11 @@ def test_rows_are_measured_once(base, clips, tmp_path, monkeypatch):
     manifest = json.loads((tmp_path / "runs" / "tavid_seed0" / "tavid_adapter.json").read_text())
     assert manifest["training_step"] == 2
     before = ablation.log.read_text()
+    # An adapter that has gone on is not what it was at an earlier step.
+    other = dataclasses.replace(ablation, scenes={"other": clips}, rows=ablation.rows[2:])
+    with pytest.raises(ConfigError, match=r"steps must not end before what .* got 1 after 2"):
+        run(other)
+    assert ablation.log.read_text().count("other") == 0
     monkeypatch.setattr(ablate, "finetune", None)
     monkeypatch.setattr(ablate, "measure", None)
     run(ablation)
@@ -82,7 +87,12 @@ def test_everything_runs_on_the_device_and_sloppy_scenes_are_rows_of_their_own(
         return Measured(tally=Tally(target_contact=1), attention_iou=None, quality={})
 
     monkeypatch.setattr(ablate.InteractionPlanner, "from_pretrained", load)
-    monkeypatch.setattr(ablate, "finetune", lambda _, job: devices.append(str(job.device)))
+
+    def train(config, job):
+        devices.append(str(job.device))
+        return SimpleNamespace(num_steps=config.loop.num_steps)
+
+    monkeypatch.setattr(ablate, "finetune", train)
     monkeypatch.setattr(ablate, "measure", pretend)
     ablation = make_ablation(base, clips, tmp_path, device=torch.device("meta"))
     run(ablation)

@@ -216,3 +216,21 @@ def test_rows_have_unique_runs_and_known_names():
         find_row("nonsense")
     with pytest.raises(ConfigError, match="with settings for an adapter only"):
         Row(name="x", title="x", group="main", kind="base", settings=("a=b",))
+
+
+def test_a_log_takes_the_place_of_a_smaller_one_only(log, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    new = RunLog(tmp_path / "new.jsonl")
+    add(new, "base", 0, 0.1)
+    words = ["--log", str(log.path), "--out", str(tmp_path), "--take", str(new.path)]
+    before = log.path.read_bytes()
+    assert main(words) == 2
+    assert "must hold at least the 6 measurements" in capsys.readouterr().err
+    assert log.path.read_bytes() == before
+    assert main([*words, "--take-smaller"]) == 0
+    assert log.path.read_bytes() == new.path.read_bytes()
+    assert main(words) == 0, "as many are enough"
+    assert json.loads((tmp_path / "results.json").read_text())["rows"].keys() == {"base"}
+    missing = ["--take", str(tmp_path / "none.jsonl"), "--take-smaller"]
+    assert main([*words[:4], *missing]) == 2
+    assert log.path.read_bytes() == new.path.read_bytes()
