@@ -128,6 +128,29 @@ def measure_blocks(
     return BlockErrors(errors=errors.mean(axis=0), spread=spread, num_clips=len(errors))
 
 
+class _BothDirections:
+    """Two recorders on one pass, for a pass costs far more than its maps."""
+
+    def __init__(self, token: int, grid_hw: tuple[int, int]) -> None:
+        self.recorders = [
+            AttentionRecorder(token_index=[token], grid_hw=grid_hw, direction=direction)
+            for direction in DIRECTIONS
+        ]
+
+    def begin_pass(self) -> None:
+        for recorder in self.recorders:
+            recorder.begin_pass()
+
+    def wants(self, block_index: int) -> bool:
+        return self.recorders[0].wants(block_index)
+
+    def record(
+        self, block_index: int, query_BHND: torch.Tensor, key_BHND: torch.Tensor, num_text: int
+    ) -> None:
+        for recorder in self.recorders:
+            recorder.record(block_index, query_BHND, key_BHND, num_text)
+
+
 class _Probe:
     """Runs noised clips through the transformer and reads all blocks' maps."""
 
@@ -163,19 +186,17 @@ class _Probe:
             noise = torch.randn(latents_BFCHW.shape, generator=generator).to(self._device)
             timestep_B = torch.tensor([timestep], device=self._device)
             noisy = self._pipeline.scheduler.add_noise(latents_BFCHW, noise, timestep_B)
-            for row, direction in enumerate(DIRECTIONS):
-                recorder = AttentionRecorder(
-                    token_index=[token], grid_hw=grid_hw, direction=direction
+            both = _BothDirections(token, grid_hw)
+            with half_precision(self._device):
+                transformer(
+                    hidden_states=torch.cat([noisy, image_BFCHW, *extra], dim=2),
+                    encoder_hidden_states=states_BLD,
+                    timestep=timestep_B,
+                    image_rotary_emb=rotary,
+                    attention_kwargs={"recorder": both},
+                    return_dict=False,
                 )
-                with half_precision(self._device):
-                    transformer(
-                        hidden_states=torch.cat([noisy, image_BFCHW, *extra], dim=2),
-                        encoder_hidden_states=states_BLD,
-                        timestep=timestep_B,
-                        image_rotary_emb=rotary,
-                        attention_kwargs={"recorder": recorder},
-                        return_dict=False,
-                    )
+            for row, recorder in enumerate(both.recorders):
                 for block, map_BQ in recorder.maps.items():
                     total[row, block] += _error(map_BQ[0].cpu(), mask_Q)
         return total / len(self._timesteps)
@@ -282,8 +303,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         device = pick_device(options.device)
         adapter = find_adapter_folder(options.model, options.adapter)
+        # As stored, in half precision, weights would not mix with the latents.
         pipeline = TargetAwarePipeline.from_pretrained(
-            find_model_folder(options.model), use_safetensors=True
+            find_model_folder(options.model), dtype=torch.float32, use_safetensors=True
         ).to(device)
         manifest = None if adapter is None else load_adapter(pipeline, adapter)
         records = read_records(options.clips)[: options.num_clips]

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from tests.tiny import make_pipeline
 from tests.training_clips import write_clips
@@ -42,3 +43,15 @@ def test_word_that_no_caption_holds_is_refused(tmp_path, capsys):
     words = [str(tmp_path / "base"), str(tmp_path / "clips"), "--adapter", "none"]
     assert main([*words, "--word", "teapot"]) == 2
     assert "teapot" in capsys.readouterr().err
+
+
+def test_model_stored_in_half_precision_is_measured_too(tmp_path, capsys):
+    """As the shipped one is; its layers used to meet latents of another type."""
+    pipeline = make_pipeline().to(torch.float16)
+    pipeline.save_pretrained(tmp_path / "base", safe_serialization=True)
+    write_clips(tmp_path / "clips", num_clips=1)
+    words = [str(tmp_path / "base"), str(tmp_path / "clips"), "--adapter", "none"]
+    assert main([*words, "--word", "mug"]) == 0
+    told = capsys.readouterr()
+    assert "least error, v2t: blocks" in told.out
+    assert "1/1" in told.err, "the bar"
