@@ -42,7 +42,8 @@ class Checkpoints:
     """The checkpoints of a run folder; the two newest are kept.
 
     A checkpoint is written into a hidden folder, its manifest with hashes last, everything is
-    synchronised with the disk, and then the folder gets its name. Old ones go after that.
+    synchronised with the disk, and then the folder gets its name. Old ones go after that, and
+    damaged ones of later steps, which a run that fell back has left behind.
 
     Args:
         folder: The run folder; made when the first checkpoint is saved.
@@ -80,8 +81,7 @@ class Checkpoints:
                 f"checkpoint of step {step} must fit into {self._folder}, got: {error}. Free some "
                 f"space and run the same command again; {kept[-1] if kept else 'nothing'} is kept."
             ) from error
-        for name in self._names()[:-NUM_KEPT]:
-            shutil.rmtree(self._folder / name)
+        self._remove_old(final.name)
 
     def newest(self) -> Checkpoint | None:
         """Read the newest checkpoint whose files are what its manifest says.
@@ -95,6 +95,22 @@ class Checkpoints:
             except WeightsError as error:
                 tqdm.write(f"{error} Falling back to the one before.")
         return None
+
+    def _remove_old(self, written: str) -> None:
+        names = self._names()
+        for name in names[names.index(written) + 1 :]:
+            # A later one is of a run that could not be gone on with; it would count as kept.
+            if not self._is_whole(name):
+                shutil.rmtree(self._folder / name, ignore_errors=True)
+        for name in names[: names.index(written) + 1][:-NUM_KEPT]:
+            shutil.rmtree(self._folder / name, ignore_errors=True)
+
+    def _is_whole(self, name: str) -> bool:
+        try:
+            _read(self._folder / name)
+        except WeightsError:
+            return False
+        return True
 
     def any(self) -> bool:
         """Say whether there is a checkpoint, good or damaged."""

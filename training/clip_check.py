@@ -90,8 +90,7 @@ class ClipReport:
 def check_clips(folder: Path, demands: ClipDemands, limit: int | None = None) -> ClipReport:
     """Look at every clip: its line, video, masks, caption and contact.
 
-    Videos are opened and their first frame is decoded; a defect farther on is found when latents
-    are computed.
+    Every frame of every video is decoded, for a defect in the middle would end the run later.
 
     Args:
         folder: Clip folder.
@@ -144,17 +143,14 @@ def _check_video(path: Path, demands: ClipDemands) -> str:
         return "the video is missing"
     try:
         with av.open(str(path)) as container:
-            stream = container.streams.video[0]
-            num_frames = stream.frames or sum(1 for _ in container.decode(stream))
-            size_hw = (stream.height, stream.width)
-            if stream.frames and next(container.decode(stream), None) is None:
-                return "the video has no frame that can be decoded"
+            sizes_hw = [(frame.height, frame.width) for frame in container.decode(video=0)]
     except (av.FFmpegError, OSError, IndexError) as error:
         return f"the video cannot be read ({error})"
-    if num_frames != demands.num_frames:
-        return f"the video has {num_frames} frames, {demands.num_frames} are needed"
-    if size_hw != demands.size_hw:
-        return f"the video is {_size(size_hw)}, {_size(demands.size_hw)} is needed"
+    if len(sizes_hw) != demands.num_frames:
+        return f"the video has {len(sizes_hw)} frames, {demands.num_frames} are needed"
+    for size_hw in sizes_hw:
+        if size_hw != demands.size_hw:
+            return f"the video is {_size(size_hw)}, {_size(demands.size_hw)} is needed"
     return ""
 
 

@@ -135,6 +135,8 @@ def _rehearse(config: FinetuneConfig, options: argparse.Namespace) -> int:
     demands = demands_of(tokenizer, size_hw, SimpleNamespace(**sizes), config)
     report = check_clips(options.clips, demands, options.limit)
     print(f"clips           {len(report.records)} usable, {len(report.problems)} problems")
+    if tokenizer is None:
+        print("                captions not checked, give --base")
     for problem in report.problems:
         print(f"  {problem}")
     return 2 if report.problems and not options.skip_bad else 0

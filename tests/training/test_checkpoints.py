@@ -58,3 +58,19 @@ def test_what_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
         save(tmp_path, 4)
     assert [path.name for path in tmp_path.iterdir()] == ["step_0000002"]
     assert checkpoints.newest().step == 2
+
+
+def test_after_a_fall_back_what_is_written_stays_and_damaged_later_ones_go(tmp_path):
+    checkpoints = save(tmp_path, 100, 200)
+    for step in (100, 200):
+        (tmp_path / f"step_{step:07d}" / "optimizer.pt").write_bytes(b"torn")
+    assert checkpoints.newest() is None
+    save(tmp_path, 50)
+    assert [path.name for path in tmp_path.iterdir()] == ["step_0000050"]
+    assert save(tmp_path, 75).newest().step == 75
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step_0000050", "step_0000075"]
+
+
+def test_a_later_one_that_is_whole_stays_too(tmp_path):
+    assert save(tmp_path, 100, 200, 50).newest().step == 200
+    assert (tmp_path / "step_0000050").is_dir()

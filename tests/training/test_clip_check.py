@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -117,3 +118,20 @@ def test_limit_looks_at_the_first_only(folder):
     write(folder, {}, "{broken")
     assert check_clips(folder, DEMANDS, 1).problems == ()
     assert json.loads((folder / METADATA_NAME).read_text().splitlines()[0])["fps"] == 8.0
+
+
+def test_a_video_damaged_in_the_middle_is_told(folder):
+    """Its header and first frames are whole; it used to end the run while latents were computed."""
+    noise = np.random.default_rng(0).integers(0, 256, (NUM_FRAMES, HEIGHT, WIDTH, 3), np.uint8)
+    path = folder / "torn.mp4"
+    write_frames(path, noise, 8.0)
+    content = path.read_bytes()
+    start = content.index(b"mdat")
+    middle = start + (len(content) - start) // 2
+    path.write_bytes(content[:middle] + b"\0" * 4000 + content[middle + 4000 :])
+    with av.open(str(path)) as video:
+        assert next(video.decode(video=0)).height == HEIGHT
+    write(folder, {}, {"file_name": "torn.mp4"})
+    (problem,) = check_clips(folder, DEMANDS).problems
+    assert (problem.line, problem.file_name) == (2, "torn.mp4")
+    assert "the video cannot be read" in problem.reason

@@ -56,7 +56,11 @@ def test_command_says_it_in_seconds_and_lists_bad_clips(tmp_path, capsys):
     (tmp_path / "metadata.jsonl").write_text("{broken\n")
     words = ["mini", "--dry-run", "--base", str(ASSETS / "mini"), "--clips", str(tmp_path)]
     assert main(words) == 2
-    assert "line 1: metadata line must be JSON" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "line 1: metadata line must be JSON" in told
+    assert "captions not checked" not in told
+    assert main(["cogvideox_5b_paper", "--dry-run", "--clips", str(tmp_path)]) == 2
+    assert "captions not checked, give --base" in capsys.readouterr().out
 
 
 def test_unknown_model_is_refused(tmp_path):
