@@ -1,4 +1,4 @@
-"""A wish to stop, sent by a signal, that a training loop obeys at the end of its step."""
+"""A wish to stop, sent by a signal, that a training loop obeys after the micro-batch it is at."""
 
 from __future__ import annotations
 

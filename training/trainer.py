@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from torch import nn
@@ -179,6 +180,7 @@ class TrainingLoop:
         self._checkpoints = Checkpoints(folder)
         self._log = TrainingLog(folder)
         self._stop = StopSignal()
+        self._saved_step: int | None = None
 
     def run(
         self, loss_of: BatchLoss, after_save: Callable[[StepReport], None] | None = None
@@ -216,6 +218,8 @@ class TrainingLoop:
             while step < config.num_steps:
                 begun = time.monotonic()
                 figures = self.train_step(step, loss_of)
+                if figures is None:
+                    self._end_early(step)
                 seconds = time.monotonic() - started
                 is_late = bool(config.max_minutes) and seconds > 60 * config.max_minutes
                 ends = engine.mean({"stop": self._stop.is_set(), "late": is_late})
@@ -224,10 +228,7 @@ class TrainingLoop:
                 if step % config.save_every == 0 or step == config.num_steps or any(ends.values()):
                     self._save(step)
                 if ends["stop"]:
-                    raise CanceledError(
-                        f"training must go on to step {config.num_steps}, got a signal at step "
-                        f"{step}. It is saved; run the same command again to go on."
-                    )
+                    self._end_early(step)
                 if after_save is not None:
                     after_save(StepReport(step, figures, self._average, self._stop.is_set))
                 if ends["late"]:
@@ -240,15 +241,18 @@ class TrainingLoop:
             seconds=time.monotonic() - started,
         )
 
-    def train_step(self, step: int, loss_of: BatchLoss) -> dict[str, float]:
+    def train_step(self, step: int, loss_of: BatchLoss) -> dict[str, float] | None:
         """Do one optimiser step, and nothing on the disk.
+
+        A signal is obeyed before the next micro-batch: a step of a large model takes a minute.
 
         Args:
             step: Of the run, from 0.
             loss_of: As for `run`.
 
         Returns:
-            Losses and the norm of the gradient.
+            Losses and the norm of the gradient; None if a signal asked to stop, and then the
+            weights are as before.
 
         Raises:
             NonFiniteError: If the loss is not finite; the weights are as before.
@@ -257,6 +261,10 @@ class TrainingLoop:
         self._optimizer.zero_grad()
         totals: dict[str, float] = {}
         for number, indices in enumerate(self._micro_batches, start=1):
+            # All processes must leave at the same place, or the others would wait for ever.
+            if engine.mean({"stop": self._stop.is_set()})["stop"]:
+                self._optimizer.zero_grad()
+                return None
             with engine.accumulate(is_last=number == count):
                 losses = loss_of(step, indices)
                 engine.backward(losses["loss"] / count if count > 1 else losses["loss"])
@@ -291,6 +299,14 @@ class TrainingLoop:
         rates = {"samples_per_sec": samples_per_sec, "peak_memory_gib": memory_bytes / 2**30}
         self._engine.track({**figures, **rates, "learning_rate": self._config.rate(step - 1)}, step)
 
+    def _end_early(self, step: int) -> NoReturn:
+        if step != self._saved_step:
+            self._save(step)
+        raise CanceledError(
+            f"training must go on to step {self._config.num_steps}, got a signal at step {step}. "
+            "It is saved; run the same command again to go on."
+        )
+
     def _save(self, step: int) -> None:
         tensors = {f"last.{name}": value for name, value in self._parameters.items()}
         tensors |= {f"average.{name}": value for name, value in self._average.items()}
@@ -299,6 +315,7 @@ class TrainingLoop:
         if self._engine.is_main:
             self._checkpoints.save(step, whole, state)
         self._engine.wait()
+        self._saved_step = step
 
     def _restore(self) -> int:
         newest = self._checkpoints.newest()
@@ -314,6 +331,7 @@ class TrainingLoop:
         self._optimizer.load_state_dict(
             scatter_optimizer(newest.optimizer, self._optimizer.optimizers)
         )
+        self._saved_step = newest.step
         return newest.step
 
 

@@ -1,12 +1,13 @@
 import dataclasses
 import json
+import signal
 
 import pytest
 import torch
 from torch import nn
 
-from tavid_core.errors import ConfigError, NonFiniteError
-from training.trainer import LoopConfig, run_loop
+from tavid_core.errors import CanceledError, ConfigError, NonFiniteError
+from training.trainer import LoopConfig, TrainingLoop, run_loop
 
 CONFIG = LoopConfig(num_steps=12, learning_rate=0.05, warmup_steps=2, save_every=4, seed=3)
 
@@ -95,3 +96,39 @@ def test_bad_numbers_are_refused():
         LoopConfig(num_steps=0, learning_rate=0.1)
     with pytest.raises(ConfigError, match="learning_rate positive"):
         LoopConfig(num_steps=1, learning_rate=0.0)
+
+
+def train_in_parts(folder, signal_at=None):
+    """Four micro-batches a step, each a function of step and samples; a signal comes in one."""
+    model, calls = make_model(), []
+
+    def loss_of(step, indices):
+        calls.append((step, indices[0] // 2))
+        if calls[-1] == signal_at:
+            signal.raise_signal(signal.SIGTERM)
+        generator = torch.Generator().manual_seed(100 * step + indices[0])
+        return make_loss(model)(step, generator)
+
+    loop = TrainingLoop(
+        CONFIG, folder, {"model": model}, title="test", batch_size=8, micro_batch_size=2
+    )
+    return calls, lambda: loop.run(loss_of).weights
+
+
+@pytest.mark.parametrize(
+    ("signal_at", "saved"), [((0, 0), 0), ((5, 1), 5), ((8, 2), 8), ((9, 3), 10)]
+)
+def test_a_signal_is_obeyed_after_the_micro_batch_and_no_bit_is_lost(tmp_path, signal_at, saved):
+    """A step of the paper's recipe takes over a minute, of which every fourth may be the last."""
+    _, run = train_in_parts(tmp_path / "whole")
+    whole = run()
+    calls, run = train_in_parts(tmp_path / "broken", signal_at)
+    with pytest.raises(CanceledError, match=f"got a signal at step {saved}. It is saved"):
+        run()
+    assert calls[-1] == signal_at, "no micro-batch after it"
+    assert max(path.name for path in (tmp_path / "broken").glob("step_*")) == f"step_{saved:07d}"
+    _, run = train_in_parts(tmp_path / "broken")
+    resumed = run()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    lines = [json.loads(line) for line in (tmp_path / "broken" / "log.jsonl").open()]
+    assert [line["step"] for line in lines] == list(range(CONFIG.num_steps))
