@@ -17,6 +17,7 @@ from torch import nn
 
 from tavid_core.errors import ConfigError, MissingExtraError
 from training.sharding import gather, set_gradient_sync, shard
+from training.storage import storing
 
 __all__ = ["TRACKERS", "Engine", "split_batch"]
 
@@ -61,6 +62,13 @@ def split_batch(
     return [range(start, start + size) for start in range(first, first + share, size)]
 
 
+def _unsupported(kind: DistributedType) -> ConfigError:
+    return ConfigError(
+        f"distributed_type must be one of {', '.join(k.value for k in KINDS)}, got {kind.value}. "
+        "Run accelerate config again; FSDP spreads the weights."
+    )
+
+
 class Engine:
     """One process of a run, on accelerate: a CPU, a GPU, or one of several.
 
@@ -82,10 +90,7 @@ class Engine:
     def __init__(self, accelerator: Accelerator, device: torch.device) -> None:
         kind = accelerator.distributed_type
         if kind not in KINDS:
-            raise ConfigError(
-                f"distributed_type must be one of {', '.join(k.value for k in KINDS)}, got "
-                f"{kind.value}. Run accelerate config again; FSDP spreads the weights."
-            )
+            raise _unsupported(kind)
         self._accelerator = accelerator
         self.is_sharded = kind == DistributedType.FSDP or (
             # accelerate knows FSDP on GPUs only.
@@ -113,7 +118,8 @@ class Engine:
             The engine.
 
         Raises:
-            ConfigError: If a tracker is unknown.
+            ConfigError: If a tracker is unknown, or the processes are to share the model in a way
+                that is not supported.
             MissingExtraError: If a tracker is not installed.
         """
         for name in trackers:
@@ -123,6 +129,9 @@ class Engine:
                 )
             if importlib.util.find_spec(name) is None:
                 raise MissingExtraError.of(name, TRACKERS[name])
+        if parse_flag_from_env("ACCELERATE_USE_DEEPSPEED"):
+            # Refused here, for accelerate asks for the library first.
+            raise _unsupported(DistributedType.DEEPSPEED)
         accelerator = Accelerator(
             cpu=device.type == "cpu",
             device_placement=False,
@@ -238,10 +247,14 @@ class Engine:
         Args:
             name: Of the run.
             settings: Its configuration.
+
+        Raises:
+            StorageError: If the disk is full.
         """
         plain = {key: value for key, value in settings.items() if isinstance(value, int | float)}
         plain |= {key: str(value) for key, value in settings.items() if key not in plain}
-        self._accelerator.init_trackers(name, config=plain)
+        with storing("tracker"):
+            self._accelerator.init_trackers(name, config=plain)
 
     def track(self, figures: Mapping[str, float], step: int) -> None:
         """Give figures to the trackers.
@@ -249,9 +262,13 @@ class Engine:
         Args:
             figures: By name.
             step: Steps done.
+
+        Raises:
+            StorageError: If the disk is full.
         """
         finite = {name: value for name, value in figures.items() if math.isfinite(value)}
-        self._accelerator.log(finite, step=step)
+        with storing("tracker"):
+            self._accelerator.log(finite, step=step)
 
     def peak_memory_bytes(self) -> int:
         """Say how much memory this process has used at most: of the GPU, else of the machine."""
@@ -260,5 +277,10 @@ class Engine:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def close(self) -> None:
-        """End the trackers, and leave the other processes."""
-        self._accelerator.end_training()
+        """End the trackers, and leave the other processes.
+
+        Raises:
+            StorageError: If the disk is full.
+        """
+        with storing("tracker"):
+            self._accelerator.end_training()

@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerBase
 
 from tavid_core.adapter import add_slot_tokens
 from tavid_core.adapter_manifest import AdapterManifest
+from tavid_core.errors import PromptError
 from tavid_core.pipeline import TargetAwarePipeline
-from tavid_core.prompt import find_slot_indices
+from tavid_core.prompt import build_prompt, count_tokens, find_slot_indices
 from tavid_core.weights_file import hash_folder
 from training.adapter_model import describe_adapter, prepare_transformer, write_adapter
 from training.cache import LatentCache, load_or_build_cache
@@ -26,6 +27,7 @@ from training.finetune_job import FinetuneJob, FinetuneResult
 from training.finetune_loss import FinetuneLoss
 from training.run_folder import claim_run_folder, flatten
 from training.start_adapter import load_start
+from training.storage import storing
 from training.texts import FrozenTexts, TrainedTokens, load_or_build_texts
 from training.trainer import LoopResult, StepReport, TrainingLoop, apply_weights
 from training.validation import Validation, read_last_rates
@@ -62,8 +64,16 @@ def demands_of(
 
     def check_caption(text: str) -> None:
         # Without a tokenizer nobody knows how long a caption is.
-        if tokenizer is not None:
-            find_slot_indices(tokenizer, text, config.prompt, length)
+        if tokenizer is None:
+            return
+        num_tokens = count_tokens(tokenizer, build_prompt(text, config.prompt))
+        if num_tokens > length:
+            # Before the sentence the slot token would be lost; after it, words without notice.
+            raise PromptError(
+                f"caption and sentence must fit into {length} tokens, got {num_tokens}. "
+                f"Shorten the caption by {num_tokens - length} tokens."
+            )
+        find_slot_indices(tokenizer, text, config.prompt, length)
 
     return ClipDemands(
         num_frames=sizes.sample_frames,
@@ -156,6 +166,10 @@ class FinetuneRun:
         identity = flatten(self.config)
         for name in NOT_IDENTITY:
             del identity[name]
+        if self.config.supervision.normalization == "batch_min_max":
+            # Its range is over the samples of a forward pass: their number is part of the maths.
+            share = self.config.batch_size // engine.num_processes
+            identity["micro_batch_size"] = self.config.micro_batch_size or share
         if not self.config.sloppy_masks:
             # Runs that began before this setting was there are still the same.
             del identity["sloppy_masks"]
@@ -269,5 +283,6 @@ class FinetuneRun:
         if self.engine.is_main:
             before = self.start.training_step if self.start is not None else 0
             done = dataclasses.replace(manifest, training_step=before + result.num_steps)
-            write_adapter(Path(self.job.out), self.pipeline, done)
+            with storing(f"adapter {self.job.out}"):
+                write_adapter(Path(self.job.out), self.pipeline, done)
         self.engine.wait()

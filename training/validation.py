@@ -30,6 +30,7 @@ from training.device import half_precision
 from training.finetune_job import FinetuneJob
 from training.referee import Tally, judge
 from training.sharding import reshard
+from training.storage import storing
 from training.texts import TrainedTokens
 from training.trainer import StepReport, apply_weights
 
@@ -90,10 +91,14 @@ class Validation:
 
         Returns:
             Rates over the clips with ground truth; empty if there are none, or the run is to stop.
+
+        Raises:
+            StorageError: If the disk is full.
         """
         folder = self._job.run_folder / "validation" / f"step_{report.step:07d}"
         if self._is_writer:
-            folder.mkdir(parents=True, exist_ok=True)
+            with storing(f"rollouts {folder}"):
+                folder.mkdir(parents=True, exist_ok=True)
         half = half_precision(self._device, enabled=self._use_autocast)
         with _Swapped(self._modules, report.weights), half:
             try:
@@ -101,8 +106,7 @@ class Validation:
             except CanceledError:
                 return {}
         if rates and self._is_writer:
-            with (self._job.run_folder / RATES_FILE).open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": report.step, **rates}) + "\n")
+            _append(self._job.run_folder / RATES_FILE, {"step": report.step, **rates})
         return rates
 
     def _imagine_all(self, folder: Path, should_stop: Callable[[], bool]) -> dict[str, object]:
@@ -115,7 +119,8 @@ class Validation:
             rollout = self._imagine(index, record, image, mask, should_stop)
             if self._is_writer:
                 video = encode_mp4(_beside_attention(rollout, image, mask))
-                (folder / f"{index:03d}.mp4").write_bytes(video)
+                with storing(f"rollouts {folder}"):
+                    (folder / f"{index:03d}.mp4").write_bytes(video)
             if record.truth_file is not None:
                 tally.add(self._judge(record, rollout))
                 num_judged += 1
@@ -163,7 +168,20 @@ def read_last_rates(run_folder: Path) -> dict[str, object]:
     """
     path = run_folder / RATES_FILE
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return json.loads(lines[-1]) if lines else {}
+    for line in reversed(lines):
+        try:
+            return dict(json.loads(line))
+        except (ValueError, TypeError, RecursionError):
+            # The line that a run was writing when the disk was full.
+            continue
+    return {}
+
+
+def _append(path: Path, rates: Mapping[str, object]) -> None:
+    with storing(str(path)):
+        is_torn = path.is_file() and not path.read_bytes().endswith(b"\n")
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n" * is_torn + json.dumps(dict(rates)) + "\n")
 
 
 class _Swapped:
