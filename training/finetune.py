@@ -38,7 +38,7 @@ examples:
   python -m training.finetune mini ... --start-from tavid_core/assets/mini_adapter --set steps=100
   python -m training.finetune mini ... --set 'slot_words=[TGT]' --set added_tokens=true \\
       --set train_tokens=true
-  accelerate launch --multi_gpu --num_processes 4 -m training.finetune cogvideox_5b_paper ...
+  accelerate launch --config_file config/accelerate/ddp.yaml -m training.finetune mini ...
 
 A run that was killed, or stopped by SIGTERM or Ctrl-C, goes on from its newest good checkpoint
 when the same command is given again. More: docs/training.md.
@@ -121,7 +121,8 @@ def _read_job(options: argparse.Namespace) -> FinetuneJob:
 def _rehearse(config: FinetuneConfig, options: argparse.Namespace) -> int:
     """Say what the run would train, need and cost, and what is wrong with its clips."""
     sizes = read_transformer_config(options.base, options.recipe)
-    print(estimate(config, sizes).describe())
+    validates = options.validation_clips is not None
+    print(estimate(config, sizes, options.base, validates=validates).describe())
     if options.clips is None:
         return 0
     tokenizer = None

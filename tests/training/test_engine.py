@@ -1,9 +1,12 @@
 import signal
+from types import SimpleNamespace
 
 import pytest
+import torch
+from accelerate.utils import DistributedType
 
 from tavid_core.errors import ConfigError
-from training.engine import split_batch
+from training.engine import Engine, split_batch
 from training.stop_signal import StopSignal
 
 
@@ -29,3 +32,13 @@ def test_the_first_signal_is_remembered_and_the_second_is_as_before():
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_deepspeed_is_refused_whether_it_is_installed_or_not(monkeypatch):
+    """As `accelerate launch --use_deepspeed` says it; accelerate would ask for the library."""
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(ConfigError, match=r"got DEEPSPEED.*FSDP spreads the weights"):
+        Engine.start(torch.device("cpu"))
+    launched = SimpleNamespace(distributed_type=DistributedType.DEEPSPEED)
+    with pytest.raises(ConfigError, match="distributed_type must be one of NO, MULTI_CPU"):
+        Engine(launched, torch.device("cpu"))

@@ -152,6 +152,19 @@ def test_clips_of_others_do_not_pass_as_cached(run, capsys):
     assert "latent cache must belong to these clips" in capsys.readouterr().err
 
 
+def test_the_micro_batch_is_part_of_a_run_whose_maps_share_their_range(run, capsys):
+    """With a range over the micro-batch another size would go on with other maths, unnoticed."""
+    shared = "map_normalization=batch_min_max"
+    assert run("steps=2", shared, "micro_batch_size=1") == 0
+    capsys.readouterr()
+    assert run("steps=2", shared) == 2
+    assert "micro_batch_size was 1, is 2" in capsys.readouterr().err
+    assert run("steps=2", shared, "micro_batch_size=1", "gradient_checkpointing=true") == 0
+    out = ["--out", run.folder / "own"]
+    assert run("steps=2", "micro_batch_size=1", flags=out) == 0
+    assert run("steps=2", flags=out) == 0, "each map has its own range"
+
+
 def test_unusable_engine_settings_are_refused():
     for settings, message in (
         (["precision=half"], "precision must be one of auto, float32, bfloat16, got 'half'"),
