@@ -14,7 +14,8 @@ from diffusers import CogVideoXTransformer3DModel
 from torch.utils.flop_counter import FlopCounterMode
 
 from tavid_core.errors import ConfigError, InputError
-from training.adapter_model import prepare_transformer
+from training.adapter_model import LORA_TARGETS, prepare_transformer
+from training.companions import count_companions
 from training.finetune_config import FinetuneConfig
 
 __all__ = [
@@ -71,9 +72,14 @@ class DryRun:
         num_text_tokens: Per clip.
         step_tflop: Of one optimiser step over the whole batch.
         num_clips_at_a_time: In one process.
-        memory_gib: Largest use of memory, without the VAE and the text encoder, whose outputs are
-            cached.
+        memory_gib: Largest use of memory; VAE and text encoder are in it where they stay beside
+            the transformer, for else their outputs are cached.
         hours: By card.
+        lora_targets: Layers of each block that get a LoRA.
+        slot_words: Of the mask channels, in their order.
+        blocks: That the attention loss may look at; empty without it.
+        blocks_per_step: How many of them in a step.
+        companions: Names of the models that stay beside the transformer, and their GiB.
     """
 
     num_parameters: int
@@ -84,6 +90,11 @@ class DryRun:
     num_clips_at_a_time: int
     memory_gib: float
     hours: Mapping[str, float]
+    lora_targets: tuple[str, ...] = ()
+    slot_words: tuple[str, ...] = ()
+    blocks: tuple[int, ...] = ()
+    blocks_per_step: int = 0
+    companions: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def describe(self) -> str:
         """Write it for people.
@@ -92,16 +103,28 @@ class DryRun:
             Lines.
         """
         hours = ", ".join(f"{card} {value:.1f}" for card, value in self.hours.items())
+        is_range = self.blocks[-1:] and len(self.blocks) == self.blocks[-1] - self.blocks[0] + 1
+        blocks = (
+            f"{self.blocks[0]} to {self.blocks[-1]}"
+            if is_range
+            else ", ".join(str(block) for block in self.blocks)
+        )
+        beside = ", ".join(f"{name} {gib:.1f} GiB" for name, gib in self.companions.items())
         share = self.num_trained / self.num_parameters
         return "\n".join(
             [
                 f"transformer     {self.num_parameters / 1e6:,.1f} M parameters, "
                 f"{self.num_trained / 1e6:,.1f} M of them trained ({share:.1%})",
+                f"LoRA            {', '.join(self.lora_targets)} of every block",
+                f"slots           {', '.join(self.slot_words)}",
+                f"attention loss  {self.blocks_per_step} of blocks {blocks} in a step"
+                if self.blocks
+                else "attention loss  none",
                 f"tokens          {self.num_video_tokens:,} video and "
                 f"{self.num_text_tokens:,} text",
                 f"one step        {self.step_tflop:,.1f} TFLOP",
                 f"memory          about {self.memory_gib:.1f} GiB with {self.num_clips_at_a_time} "
-                "clip(s) at a time (estimate)",
+                f"clip(s) at a time (estimate; {beside or 'VAE and text encoder put away'})",
                 f"hours, one card {hours} (at {_EFFICIENCY:.0%} of the data sheet's rate)",
             ]
         )
@@ -136,12 +159,20 @@ def read_transformer_config(base: Path | None, recipe: str) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if not name.startswith("_")}
 
 
-def estimate(config: FinetuneConfig, transformer_config: Mapping[str, Any]) -> DryRun:
+def estimate(
+    config: FinetuneConfig,
+    transformer_config: Mapping[str, Any],
+    base: Path | None = None,
+    *,
+    validates: bool = False,
+) -> DryRun:
     """Work out what a run trains, needs and costs.
 
     Args:
         config: Of the run.
         transformer_config: Of `read_transformer_config`.
+        base: Diffusers folder whose VAE and text encoder are counted; None = CogVideoX-5B-I2V's.
+        validates: Whether rollouts are imagined in between.
 
     Returns:
         The estimate.
@@ -177,6 +208,14 @@ def estimate(config: FinetuneConfig, transformer_config: Mapping[str, Any]) -> D
         + num_trained * _BYTES_PER_TRAINED[config.loop.optimizer]
         + num_states * state_bytes * (num_kept * sizes.num_layers + _STATES_PER_BLOCK)
     )
+    companions = count_companions(
+        base,
+        config.base_dtype,
+        has_text_encoder=config.train_tokens or validates,
+        has_vae=validates,
+    )
+    candidates = config.supervision.candidates(sizes.num_layers)
+    is_supervised = config.supervision.weight > 0
     seconds = {card: step_flop / (rate * 1e12 * _EFFICIENCY) for card, rate in CARDS.items()}
     return DryRun(
         num_parameters=num_parameters,
@@ -185,9 +224,19 @@ def estimate(config: FinetuneConfig, transformer_config: Mapping[str, Any]) -> D
         num_text_tokens=num_text,
         step_tflop=step_flop / 1e12,
         num_clips_at_a_time=num_clips,
-        memory_gib=memory / _GIB,
+        memory_gib=memory / _GIB + sum(companions.values()),
         hours={card: config.loop.num_steps * value / 3600 for card, value in seconds.items()},
+        lora_targets=LORA_TARGETS,
+        slot_words=config.prompt.slot_words,
+        blocks=candidates if is_supervised else (),
+        blocks_per_step=_count_supervised(config, len(candidates)),
+        companions=companions,
     )
+
+
+def _count_supervised(config: FinetuneConfig, num_candidates: int) -> int:
+    is_drawn = config.supervision.choice == "random"
+    return config.supervision.num_blocks if is_drawn else num_candidates
 
 
 def sample_flop(

@@ -3,13 +3,17 @@
 import dataclasses
 
 import pytest
+from safetensors.torch import load_file
 
 from tavid_core.errors import ConfigError, InputError
 from tavid_core.model_folder import ASSETS
+from training.adapter_model import LORA_TARGETS
+from training.companions import count_companions
 from training.dry_run import estimate, read_transformer_config
 from training.finetune import main
 from training.finetune_config import with_settings
 from training.recipes import RECIPES
+from training.run_folder import flatten
 
 
 def test_paper_recipe_has_the_papers_numbers():
@@ -22,6 +26,66 @@ def test_paper_recipe_has_the_papers_numbers():
     assert dry.step_tflop == pytest.approx(4 * 1241, rel=0.02)
     # The authors report about 6 h on four A100.
     assert 15 < dry.hours["a100"] < 30
+
+
+def test_paper_recipe_is_the_papers_to_the_letter():
+    assert flatten(RECIPES["cogvideox_5b_paper"]()) == {
+        "loop.num_steps": 2000,
+        "loop.learning_rate": 1e-4,
+        "loop.warmup_steps": 0,
+        "loop.weight_decay": 0.01,
+        "loop.max_grad_norm": 1.0,
+        "loop.ema_decay": 0.0,
+        "loop.save_every": 100,
+        "loop.seed": 0,
+        "loop.optimizer": "adamw",
+        "loop.max_minutes": None,
+        "loop.schedule": "constant",
+        "batch_size": 4,
+        "lora_rank": 128,
+        "lora_alpha": 64.0,
+        "supervision.weight": 0.1,
+        "supervision.blocks": (
+            5,
+            6,
+            7,
+            8,
+            9,
+            10,
+            11,
+            12,
+            13,
+            14,
+            15,
+            16,
+            17,
+            18,
+            19,
+            20,
+            21,
+            22,
+            23,
+        ),
+        "supervision.choice": "random",
+        "supervision.num_blocks": 7,
+        "supervision.direction": "v2t",
+        "supervision.normalization": "sample_min_max",
+        "image_dropout": 0.05,
+        "num_noisy_images": 4,
+        "use_mask": True,
+        "sloppy_masks": False,
+        "prompt.slot_words": ("target",),
+        "prompt.sentence": "The person interacts with {target} object.",
+        "prompt.added_tokens": False,
+        "prompt.sentence_position": "prepend",
+        "gradient_checkpointing": True,
+        "micro_batch_size": 1,
+        "precision": "auto",
+        "base_dtype": "bfloat16",
+        "train_tokens": False,
+    }
+    assert LORA_TARGETS == ("to_k", "to_out.0", "to_q", "to_v")
+    assert RECIPES["cogvideox_5b_paper"]().uses_bfloat16 is True
 
 
 def test_checkpointing_saves_memory_and_costs_time():
@@ -48,6 +112,42 @@ def test_memory_counts_what_the_settings_change():
     assert trained - estimate(RECIPES["mini"](), sizes).num_trained == sizes["text_embed_dim"]
 
 
+def test_it_says_what_is_trained_and_counts_the_models_that_stay(capsys):
+    assert main(["cogvideox_5b_paper", "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "LoRA            to_k, to_out.0, to_q, to_v of every block" in told
+    assert "slots           target" in told
+    assert "attention loss  7 of blocks 5 to 23 in a step" in told
+    assert "VAE and text encoder put away" in told
+
+    sizes = read_transformer_config(ASSETS / "mini", "mini")
+
+    def dry(*settings, **more):
+        return estimate(
+            with_settings(RECIPES["mini"](), list(settings)), sizes, ASSETS / "mini", **more
+        )
+
+    tokens = ["slot_words=[TGT]", "added_tokens=true", "train_tokens=true"]
+    assert set(dry(*tokens).companions) == {"text encoder"}
+    both = dry(validates=True).companions
+    assert set(both) == {"text encoder", "VAE"}
+    assert dry(validates=True).memory_gib - dry().memory_gib == pytest.approx(sum(both.values()))
+    files = {"text encoder": "text_encoder/model", "VAE": "vae/diffusion_pytorch_model"}
+    for name, file in files.items():
+        tensors = load_file(ASSETS / "mini" / f"{file}.safetensors")
+        num_numbers = sum(tensor.numel() for tensor in tensors.values())
+        assert both[name] * 2**30 == 4 * num_numbers, "in float32"
+    assert dry("attention_weight=0").describe().count("attention loss  none") == 1
+    assert "2 of blocks 1, 3 in a step" in dry("attention_blocks=1,3").describe()
+
+
+def test_text_encoder_and_vae_of_5b_are_counted_without_weights():
+    companions = count_companions(None, "bfloat16", has_text_encoder=True, has_vae=True)
+    # 4.76 and 0.22 thousand million numbers of two bytes.
+    assert companions["text encoder"] == pytest.approx(8.87, abs=0.02)
+    assert companions["VAE"] == pytest.approx(0.40, abs=0.02)
+
+
 def test_command_says_it_in_seconds_and_lists_bad_clips(tmp_path, capsys):
     assert main(["cogvideox_5b_24gb", "--dry-run"]) == 0
     told = capsys.readouterr().out
@@ -68,6 +168,9 @@ def test_unknown_model_is_refused(tmp_path):
         read_transformer_config(None, "mini")
     with pytest.raises(InputError, match="base must hold transformer/config"):
         read_transformer_config(tmp_path, "mini")
+    for name, wanted in (("text_encoder", True), ("vae", False)):
+        with pytest.raises(InputError, match=f"base must hold {name}/config"):
+            count_companions(tmp_path, "float32", has_text_encoder=wanted, has_vae=not wanted)
 
 
 def test_words_that_are_missing_are_named(capsys):
