@@ -43,3 +43,20 @@ def test_a_run_on_the_card_learns_what_one_on_the_cpu_does(tmp_path, capsys, set
         for name in ("adapter", "on_cpu")
     ]
     assert first[0] == pytest.approx(first[1], rel=0.02)
+
+
+def test_states_of_8_bits_go_on_where_they_stopped(tmp_path, capsys):
+    pytest.importorskip("bitsandbytes", reason="needs pip install 'tavid[bnb]'")
+    make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
+    write_clips(tmp_path / "clips")
+    # Ranks that make matrices of 4,096 numbers, below which bitsandbytes takes 32 bits.
+    settings = ["optimizer=adamw8bit", "lora_rank=128", "schedule=constant", "ema_decay=0"]
+    assert train(tmp_path, "whole", *settings, "steps=4") == 0
+    assert train(tmp_path, "parts", *settings, "steps=2") == 0
+    assert train(tmp_path, "parts", *settings, "steps=4") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["resumed_from"] == 2
+    losses = [
+        [json.loads(line)["loss"] for line in (tmp_path / f"{name}_run" / "log.jsonl").open()]
+        for name in ("whole", "parts")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)

@@ -8,6 +8,7 @@ from torch import nn
 
 from tavid_core.errors import ConfigError, MissingExtraError
 from training.optimizers import build_optimizer
+from training.sharding import scatter_optimizer
 
 
 def small_model() -> nn.ModuleDict:
@@ -31,6 +32,12 @@ def train(model: nn.ModuleDict, optimizer, steps: int) -> float:
         loss.backward()
         optimizer.step()
     return float(loss.detach())
+
+
+def list_tensors(tree):
+    if isinstance(tree, dict):
+        return [tensor for value in tree.values() for tensor in list_tensors(value)]
+    return [tree] if isinstance(tree, torch.Tensor) else []
 
 
 def test_muon_takes_hidden_matrices_alone():
@@ -61,6 +68,34 @@ def test_state_round_trip_goes_on_bit_for_bit(name, tmp_path):
     torch.save(half.state_dict(), tmp_path / "optimizer.pt")
     again = build_optimizer(name, dict(resumed.named_parameters()), 1e-2, 0.01)
     again.load_state_dict(torch.load(tmp_path / "optimizer.pt", weights_only=True))
+    train(resumed, again, 3)
+    for key, value in straight.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_states_of_8_bits_come_back_bit_for_bit(tmp_path):
+    pytest.importorskip("bitsandbytes", reason="needs pip install 'tavid[bnb]'")
+
+    def wide_model():
+        torch.manual_seed(0)
+        # bitsandbytes keeps the states of fewer than 4,096 numbers in 32 bits.
+        sizes = {"shared": nn.Embedding(5, 64), "hidden": nn.Linear(64, 128)}
+        return nn.ModuleDict({**sizes, "proj_out": nn.Linear(128, 2)})
+
+    straight, resumed = wide_model(), wide_model()
+    group = build_optimizer("adamw8bit", dict(straight.named_parameters()), 1e-2, 0.01)
+    first = train(straight, group, 1)
+    assert train(straight, group, 5) < first
+
+    half = build_optimizer("adamw8bit", dict(resumed.named_parameters()), 1e-2, 0.01)
+    train(resumed, half, 3)
+    state = half.state_dict()
+    assert torch.uint8 in {tensor.dtype for tensor in list_tensors(state)}
+    torch.save(state, tmp_path / "optimizer.pt")
+    again = build_optimizer("adamw8bit", dict(resumed.named_parameters()), 1e-2, 0.01)
+    loaded = torch.load(tmp_path / "optimizer.pt", weights_only=True)
+    # The way of a run that goes on.
+    again.load_state_dict(scatter_optimizer(loaded, again.optimizers))
     train(resumed, again, 3)
     for key, value in straight.state_dict().items():
         assert torch.equal(value, resumed.state_dict()[key]), key

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import signal
 
 import pytest
@@ -36,6 +37,15 @@ def test_it_learns(tmp_path):
     train(tmp_path, config=dataclasses.replace(CONFIG, num_steps=60))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert lines[-1]["loss"] < 0.2 * lines[0]["loss"]
+
+
+def test_the_bar_tells_losses_gradient_norm_samples_per_second_and_memory(tmp_path, capsys):
+    train(tmp_path)
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"test: 100%.* 12/12 .*loss=\d+\.\d{4}, grad_norm=\d+\.\d{4}", last)
+    samples, peak = re.search(r"samples/s=([\d.e+]+), peak=([\d.]+) GiB", last).groups()
+    assert float(samples) > 0
+    assert 0.1 <= float(peak) < 100, "of this process"
 
 
 @pytest.mark.parametrize("stop_at", [1, 5, 9])
