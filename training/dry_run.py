@@ -188,34 +188,20 @@ def estimate(
     num_parameters = sum(p.numel() for p in parameters)
     sizes = transformer.config
     frames = (sizes.sample_frames - 1) // sizes.temporal_compression_ratio + 1
-    num_video = (
-        frames
-        * (sizes.sample_height // sizes.patch_size)
-        * (sizes.sample_width // sizes.patch_size)
-    )
+    grid = (sizes.sample_height // sizes.patch_size, sizes.sample_width // sizes.patch_size)
+    num_video = frames * grid[0] * grid[1]
     num_text = sizes.max_text_seq_length
-    width = sizes.num_attention_heads * sizes.attention_head_dim
     step_flop = config.batch_size * sample_flop(transformer, config, frames)
     if config.train_tokens:
         num_trained += config.prompt.num_slots * sizes.text_embed_dim
-    num_clips = config.micro_batch_size or config.batch_size
-    num_states = num_clips * (num_video + num_text) * width
-    num_kept = 1 if config.gradient_checkpointing else _STATES_PER_BLOCK
-    # Without fast bfloat16 a CPU keeps states in float32.
-    state_bytes = _BYTES["float32" if config.precision == "float32" else "bfloat16"]
-    memory = (
-        (num_parameters - num_trained) * _BYTES[config.base_dtype]
-        + num_trained * _BYTES_PER_TRAINED[config.loop.optimizer]
-        + num_states * state_bytes * (num_kept * sizes.num_layers + _STATES_PER_BLOCK)
-    )
+    memory = _count_bytes(config, sizes, num_parameters, num_trained, num_video + num_text)
     companions = count_companions(
         base,
         config.base_dtype,
         has_text_encoder=config.train_tokens or validates,
         has_vae=validates,
     )
-    candidates = config.supervision.candidates(sizes.num_layers)
-    is_supervised = config.supervision.weight > 0
+    blocks, blocks_per_step = _supervised_blocks(config, sizes.num_layers)
     seconds = {card: step_flop / (rate * 1e12 * _EFFICIENCY) for card, rate in CARDS.items()}
     return DryRun(
         num_parameters=num_parameters,
@@ -223,20 +209,38 @@ def estimate(
         num_video_tokens=num_video,
         num_text_tokens=num_text,
         step_tflop=step_flop / 1e12,
-        num_clips_at_a_time=num_clips,
+        num_clips_at_a_time=config.micro_batch_size or config.batch_size,
         memory_gib=memory / _GIB + sum(companions.values()),
         hours={card: config.loop.num_steps * value / 3600 for card, value in seconds.items()},
         lora_targets=LORA_TARGETS,
         slot_words=config.prompt.slot_words,
-        blocks=candidates if is_supervised else (),
-        blocks_per_step=_count_supervised(config, len(candidates)),
+        blocks=blocks,
+        blocks_per_step=blocks_per_step,
         companions=companions,
     )
 
 
-def _count_supervised(config: FinetuneConfig, num_candidates: int) -> int:
+def _count_bytes(
+    config: FinetuneConfig, sizes: Any, num_parameters: int, num_trained: int, num_tokens: int
+) -> float:
+    num_clips = config.micro_batch_size or config.batch_size
+    num_states = num_clips * num_tokens * sizes.num_attention_heads * sizes.attention_head_dim
+    num_kept = 1 if config.gradient_checkpointing else _STATES_PER_BLOCK
+    # Without fast bfloat16 a CPU keeps states in float32.
+    state_bytes = _BYTES["float32" if config.precision == "float32" else "bfloat16"]
+    return (
+        (num_parameters - num_trained) * _BYTES[config.base_dtype]
+        + num_trained * _BYTES_PER_TRAINED[config.loop.optimizer]
+        + num_states * state_bytes * (num_kept * sizes.num_layers + _STATES_PER_BLOCK)
+    )
+
+
+def _supervised_blocks(config: FinetuneConfig, num_blocks: int) -> tuple[tuple[int, ...], int]:
+    if config.supervision.weight == 0:
+        return (), 0
+    blocks = config.supervision.candidates(num_blocks)
     is_drawn = config.supervision.choice == "random"
-    return config.supervision.num_blocks if is_drawn else num_candidates
+    return blocks, config.supervision.num_blocks if is_drawn else len(blocks)
 
 
 def sample_flop(
