@@ -67,8 +67,11 @@ def start_worker(arguments, **options):
     return process
 
 
-def run_pair(arguments, log, **more):
-    """Run the same command in two processes that share each batch, and give both statuses."""
+def run_pair(arguments, log, signal_after=None, **more):
+    """Run the same command in two processes that share each batch, and give both statuses.
+
+    The signal is for the second one alone.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -85,6 +88,7 @@ def run_pair(arguments, log, **more):
             arguments,
             environment={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             log=f"{log}.{rank}",
+            signal_after=signal_after if rank == 1 else None,
         )
         for rank in range(2)
     ]

@@ -132,6 +132,19 @@ def test_two_processes_give_the_weights_of_one(world, unbroken, micro_batch_size
         assert (result["steps"], result["num_processes"]) == (STEPS, 2)
 
 
+def test_a_signal_to_one_of_two_processes_stops_both(world, unbroken):
+    """Between micro-batches, at the same one, or the other would wait for it for ever."""
+    out, run_folder, log = world / "halted", world / "halted_run", world / "halted.log"
+    arguments = words(world, out, "micro_batch_size=1", "save_every=1000")
+    after = (run_folder, 3, 0.0, signal.SIGTERM)
+    assert run_pair(arguments, log, signal_after=after) == [143, 143]
+    assert [path.name for path in run_folder.glob("step_*")] != []
+    assert run_pair([*arguments, "--resume"], log) == [0, 0]
+    pair, whole = newest_weights(run_folder), newest_weights(world / "whole_run")
+    for name, tensor in whole.items():
+        torch.testing.assert_close(pair[name], tensor, rtol=0, atol=1e-5)
+
+
 def test_a_run_goes_on_in_two_processes_that_hold_half_the_weights_each(world, unbroken):
     """FSDP; the checkpoint of one process is theirs too, and the other way round."""
     out, run_folder, log = world / "sharded", world / "sharded_run", world / "sharded.log"

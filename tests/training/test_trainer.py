@@ -129,7 +129,7 @@ def train_in_parts(folder, signal_at=None):
     ("signal_at", "saved"), [((0, 0), 0), ((5, 1), 5), ((8, 2), 8), ((9, 3), 10)]
 )
 def test_a_signal_is_obeyed_after_the_micro_batch_and_no_bit_is_lost(tmp_path, signal_at, saved):
-    """A step of the paper's recipe takes over a minute, of which every fourth may be the last."""
+    """A step of the paper's recipe takes over a minute, a micro-batch of it a quarter of that."""
     _, run = train_in_parts(tmp_path / "whole")
     whole = run()
     calls, run = train_in_parts(tmp_path / "broken", signal_at)
