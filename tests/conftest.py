@@ -6,6 +6,7 @@ import ctypes.util
 import importlib.util
 import os
 import shutil
+import signal
 import socket
 
 import pytest
@@ -18,6 +19,9 @@ os.environ.setdefault("MUJOCO_GL", "osmesa")
 os.environ.setdefault("PYOPENGL_PLATFORM", "osmesa")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# A shell has its background jobs ignore Ctrl-C, which tests send to what they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Two runs on one machine, and two workers of one run, must not hear each other.
 _DOMAIN = RosDomain()
 os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN.number)

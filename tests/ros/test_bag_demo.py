@@ -91,13 +91,7 @@ def find_processes(marker):
 def test_a_signal_ends_every_process_and_leaves_a_bag_that_can_be_done_again(tmp_path, number):
     out = tmp_path / "out"
     words = [sys.executable, "-m", "benchmarks.bag_demo", "--num-episodes", "2", "--out", str(out)]
-    process = subprocess.Popen(
-        words,
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        # A shell has its background jobs ignore Ctrl-C, and these tests may be one.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         # In the middle of the recording, or of the drawing, whatever comes first.
         product = out / ("bag/bag.mcap" if number == signal.SIGINT else "episodes")
