@@ -24,7 +24,7 @@ from tqdm import tqdm
 from tavid_core.adapter import load_adapter
 from tavid_core.adapter_manifest import AdapterManifest
 from tavid_core.attention import AttentionRecorder, install_processors, token_grid
-from tavid_core.errors import MissingExtraError, TavidError
+from tavid_core.errors import TavidError
 from tavid_core.mask import mask_to_grid
 from tavid_core.model_folder import find_adapter_folder, find_model_folder
 from tavid_core.pipeline import TargetAwarePipeline
@@ -32,6 +32,7 @@ from tavid_core.prompt import build_prompt, find_slot_index, find_slot_indices
 from training.batches import rotary_embedding
 from training.clips import ClipRecord, read_frames, read_mask, read_records
 from training.device import half_precision, pick_device
+from training.figure import start_figure
 from training.mini import frames_to_tensor
 from training.pretrain import tokenize
 
@@ -252,14 +253,7 @@ def draw_errors(found: BlockErrors, path: Path) -> None:
     Raises:
         MissingExtraError: If matplotlib is missing.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            f"draw_errors must have matplotlib, got {error}. pip install 'tavid[viz]'"
-        ) from error
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = start_figure(7, 3.5)
     blocks = np.arange(found.errors.shape[1])
     names = ("video to text (V2T)", "text to video (T2V)")
     for name, errors, spread in zip(names, found.errors, found.spread, strict=True):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tavid_core.errors import MissingExtraError
+from training.figure import start_figure
 from training.results_clips import ClipsCurve
 from training.results_table import ResultRow
 
@@ -36,7 +36,7 @@ def draw_curves(rows: Sequence[ResultRow], scenes: str, path: Path) -> Path | No
     curves = [row for row in here if len(row.curve) > 1]
     if not curves:
         return None
-    figure, axes = _start()
+    figure, axes = start_figure(8, 4.5)
     for row in curves:
         steps, rates = zip(*row.curve, strict=True)
         style = {"linewidth": 2.5} if row.group == "main" else {"linewidth": 1, "linestyle": "--"}
@@ -64,24 +64,13 @@ def draw_clips_curves(curves: Sequence[ClipsCurve], scenes: str, path: Path) -> 
     """
     if not curves:
         return None
-    figure, axes = _start()
+    figure, axes = start_figure(8, 4.5)
     for curve in curves:
         clips, rates = zip(*curve.points, strict=True)
         axes.plot(clips, rates, marker="o", markersize=4, label=curve.title)
     places = sorted({number for curve in curves for number, _ in curve.points})
     title = f"{scenes}, after {curves[0].step:,} steps"
     return _finish(figure, axes, path, places=places, label="training clips", title=title)
-
-
-def _start() -> tuple[Figure, Axes]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            f"plots must have matplotlib, got {error}. pip install 'tavid[viz]'"
-        ) from error
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    return figure, figure.subplots()
 
 
 def _finish(

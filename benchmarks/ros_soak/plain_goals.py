@@ -12,14 +12,16 @@ from benchmarks.ros_soak.goal_ledger import GoalLedger
 from benchmarks.ros_soak.process_meter import Growth, ProcessMeter
 from benchmarks.ros_soak.soak_planner import SoakPlanner
 from tavid_core.errors import ErrorCode
+from tavid_ros.parameters import PlannerParameters
 
 __all__ = ["make_plain_goal", "run_plain_goals"]
 
 _NUM_READINGS = 10
 _LEAST_READINGS = 3
-# A planner keeps goals and results for `result_timeout_sec`, 10 s: how many these are says how fast
-# the machine is just now, so memory is read when they are gone. A short run has none to speak of.
-_EXPIRY_SEC, _LEAST_GOALS_TO_EXPIRE = 12.0, 200
+# A planner keeps goals and results for a while: how many these are says how fast the machine is,
+# so memory is read when they are gone. A short run has none to speak of.
+_EXPIRY_SEC = PlannerParameters().result_timeout_sec + 2.0
+_LEAST_GOALS_TO_EXPIRE = 200
 
 
 def make_plain_goal(step_ms: int = 1) -> PlanInteraction.Goal:
