@@ -27,6 +27,8 @@ _PAUSE_SEC = 0.002
 _GOAL_PERIOD = 50
 _ANSWER_SEC = 60.0
 _TAKEN_SEC = 1.5
+# As a camera goes on: nodes take images without asking for lost ones again.
+_NUM_PICTURES, _PICTURE_SEC = 5, 0.1
 _MATCH_SEC = 30.0
 _POLL_SEC = 0.05
 
@@ -149,10 +151,13 @@ class MalformedFlood:
     def _plan_good(self, publishers: Mapping[str, Publisher]) -> bool:
         good = make_goal()
         header = self._make_header()
-        for topic in ("camera_info", "target_mask", "depth", "image"):
-            message = getattr(good, topic)
-            message.header = header
-            publishers[topic].publish(message)
+        topics = ("camera_info", "target_mask", "depth", "image")
+        for topic in topics:
+            getattr(good, topic).header = header
+        for _ in range(_NUM_PICTURES):
+            for topic in topics:
+                publishers[topic].publish(getattr(good, topic))
+            time.sleep(_PICTURE_SEC)
         publishers["prompt"].publish(String(data="steps of 0 ms"))
         # Until the topics are taken, the ones before them count.
         time.sleep(_TAKEN_SEC)
@@ -177,8 +182,9 @@ class MalformedFlood:
             Image, "target_mask", hear, 10, callback_group=self._rig.group
         )
         good.image.header = header
-        publishers["image"].publish(good.image)
-        time.sleep(0.5)
+        for _ in range(_NUM_PICTURES):
+            publishers["image"].publish(good.image)
+            time.sleep(_PICTURE_SEC)
         click = PointStamped(header=header)
         click.point.x, click.point.y = _find_center(good.target_mask)
         publishers["clicked_point"].publish(click)
