@@ -1,8 +1,11 @@
 """Train the mini VAE's decoder on: `python -m training.pretrain_decoder --clips CLIPS --out RUN`.
 
 The encoder stays as it is, so latents that were cached with it stay valid and this may run beside
-the training of the transformer. It sees whole clips, as the planner decodes them: the group norms
-of a decoder that has seen small windows shift the colours of whole frames.
+the training of the transformer. A wider decoder begins with `training.widen`.
+
+Most steps see small windows around something that moves; the last ones see whole clips, as the
+planner decodes them: the group norms of a decoder that has seen windows alone shift the colours of
+whole frames.
 """
 
 from __future__ import annotations
@@ -26,6 +29,37 @@ from training.trainer import LoopConfig, apply_weights, run_loop
 
 # What the transformer leaves of the noise when it has finished, in standard deviations.
 LATENT_NOISE = 0.08
+# A quarter of a clip of the mini world, in latents.
+WINDOW_HW = (8, 12)
+FULL_SHARE = 0.3
+
+
+def _draw_window(latents_FCHW: torch.Tensor, generator: torch.Generator) -> tuple[slice, slice]:
+    """Place a window over a latent that changes in time, each as likely as it changes."""
+    height, width = latents_FCHW.shape[-2:]
+    change_HW = (latents_FCHW[2:] - latents_FCHW[1:-1]).square().sum((0, 1)) + 1e-6
+    centre = int(torch.multinomial(change_HW.flatten(), 1, generator=generator))
+    jitter = torch.rand(2, generator=generator).tolist()
+    window = []
+    for middle, size, limit, draw in zip(
+        divmod(centre, width), WINDOW_HW, (height, width), jitter, strict=True
+    ):
+        size = min(size, limit)
+        start = min(max(middle - int(draw * size), 0), limit - size)
+        window.append(slice(start, start + size))
+    return window[0], window[1]
+
+
+def _cut(
+    latents_BFCHW: torch.Tensor, frames_BTHWC: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cut the same window out of latents and frames."""
+    rows, columns = _draw_window(latents_BFCHW[0], generator)
+    factor = frames_BTHWC.shape[2] // latents_BFCHW.shape[3]
+    rows_px, columns_px = (
+        slice(factor * part.start, factor * part.stop) for part in (rows, columns)
+    )
+    return latents_BFCHW[..., rows, columns], frames_BTHWC[:, :, rows_px, columns_px]
 
 
 def train_decoder(
@@ -34,8 +68,9 @@ def train_decoder(
     clips: NDArray[np.uint8],
     loop: LoopConfig,
     folder: Path,
+    full_share: float = FULL_SHARE,
 ) -> None:
-    """Train the decoder on slightly noisy latents of whole clips.
+    """Train the decoder on slightly noisy latents of windows, then of whole clips.
 
     Args:
         vae: Changed in place; its encoder is not touched.
@@ -43,19 +78,23 @@ def train_decoder(
         clips: uint8 (N, T, H, W, 3).
         loop: The schedule.
         folder: Of the run.
+        full_share: Share of the steps, at the end, that see whole clips; 0..1.
     """
     vae.requires_grad_(False)
     vae.decoder.requires_grad_(True)
     scale, device = vae.config.scaling_factor, vae.device
 
-    def loss_of(_: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         index = int(torch.randint(len(clips), (), generator=generator))
         latents_BFCHW = latents_NFCHW[index : index + 1]
+        frames_BTHWC = torch.from_numpy(clips[index : index + 1])
+        if step < (1 - full_share) * loop.num_steps:
+            latents_BFCHW, frames_BTHWC = _cut(latents_BFCHW, frames_BTHWC, generator)
         noise = torch.randn(latents_BFCHW.shape, generator=generator)
         noisy_BCFHW = (latents_BFCHW + LATENT_NOISE * noise).transpose(1, 2) / scale
         with half_precision(device):
             output_BCTHW = vae.decode(noisy_BCFHW.to(device)).sample
-        truth_BCTHW = frames_to_tensor(torch.from_numpy(clips[index : index + 1])).to(device)
+        truth_BCTHW = frames_to_tensor(frames_BTHWC).to(device)
         return {"loss": frame_loss(output_BCTHW.float(), truth_BCTHW, edge_weight=0.5)}
 
     apply_weights({"vae": vae}, run_loop(loop, folder, {"vae": vae}, loss_of, title="decoder"))
@@ -84,6 +123,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--max-minutes", type=float, help="stop after this time; run again to go on"
     )
+    parser.add_argument(
+        "--full-share",
+        type=float,
+        default=FULL_SHARE,
+        help="of the steps, that see whole clips [%(default)s]",
+    )
     options = parser.parse_args(arguments)
     vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval()
     vae.to(pick_device(options.device))
@@ -97,7 +142,9 @@ def main(arguments: list[str] | None = None) -> int:
         max_minutes=options.max_minutes,
     )
     clips = load_clips(options.clips, options.limit)
-    train_decoder(vae, cache.latents_NFCHW, clips, loop, options.out / "decoder_run")
+    train_decoder(
+        vae, cache.latents_NFCHW, clips, loop, options.out / "decoder_run", options.full_share
+    )
     vae.save_pretrained(options.out / "vae")
     print(json.dumps({"vae": str(options.out / "vae")}))
     return 0

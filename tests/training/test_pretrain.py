@@ -44,7 +44,8 @@ def run(tmp_path_factory):
     assert pretrain_vae.main([*common, "--steps", "2"]) == 0
     latents_of = (folder / "vae" / "config.json").read_text()
     assert pretrain.main([*common, "--steps", "2", "--batch-size", "2"]) == 0
-    assert pretrain_decoder.main([*common, "--steps", "2"]) == 0
+    # One step on a window, one on a whole clip.
+    assert pretrain_decoder.main([*common, "--steps", "2", "--full-share", "0.5"]) == 0
     assert (
         json.loads((folder / "vae" / "config.json").read_text())["scaling_factor"]
         == (json.loads(latents_of)["scaling_factor"])
@@ -57,6 +58,17 @@ def test_the_decoder_alone_leaves_the_latents_as_they_were(run):
     assert (run / "latents.safetensors").is_file()
     common = ["--clips", str(run / "clips"), "--out", str(run)]
     assert pretrain.main([*common, "--steps", "2", "--batch-size", "2"]) == 0
+
+
+def test_windows_lie_where_something_moves():
+    latents_FCHW = torch.zeros(5, 16, 16, 24)
+    latents_FCHW[3:, :, 12, 20] = 1.0
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        rows, columns = pretrain_decoder._draw_window(latents_FCHW, generator)
+        assert rows.start <= 12 < rows.stop <= 16
+        assert columns.start <= 20 < columns.stop <= 24
+        assert (rows.stop - rows.start, columns.stop - columns.start) == (8, 12)
 
 
 def test_the_export_is_a_model_that_the_planner_loads(run, tmp_path):
