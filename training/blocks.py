@@ -1,8 +1,10 @@
 """Which blocks look at the named object: `python -m training.blocks MODEL CLIPS`.
 
 For every block and both directions, the error between the map of a word's token and the target's
-mask, over clips with noise at several timesteps. The range of neighbouring blocks with the least
-error is where the attention loss belongs; so the paper found blocks 5 to 23 of CogVideoX-5B.
+mask, over clips with noise at several timesteps: recorded ones, or with `--generated` those that
+the model imagines itself from their first frames, masks and captions. The range of neighbouring
+blocks with the least error is where the attention loss belongs; so the paper found blocks 5 to 23
+of CogVideoX-5B.
 
 Shapes: B batch (1), F latent frames, C channels, H x W latents, Q first-frame tokens.
 """
@@ -26,15 +28,19 @@ from tavid_core.adapter_manifest import AdapterManifest
 from tavid_core.attention import AttentionRecorder, install_processors, token_grid
 from tavid_core.errors import TavidError
 from tavid_core.mask import mask_to_grid
+from tavid_core.model_card import read_model_card
 from tavid_core.model_folder import find_adapter_folder, find_model_folder
 from tavid_core.pipeline import TargetAwarePipeline
+from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.prompt import build_prompt, find_slot_index, find_slot_indices
 from training.batches import rotary_embedding
 from training.clips import ClipRecord, read_frames, read_mask, read_records
 from training.device import half_precision, pick_device
 from training.figure import start_figure
+from training.measure import make_request
 from training.mini import frames_to_tensor
 from training.pretrain import tokenize
+from training.rollouts import imagine_batch
 
 __all__ = ["BlockErrors", "best_range", "main", "measure_blocks"]
 
@@ -97,6 +103,7 @@ def measure_blocks(
     *,
     word: str = "",
     timesteps: Sequence[int] = DEFAULT_TIMESTEPS,
+    sampler: RolloutSampler | None = None,
 ) -> BlockErrors:
     """Compare the maps of every block with the masks of clips.
 
@@ -107,6 +114,8 @@ def measure_blocks(
         records: Clips of it.
         word: Whose token is looked at, as the captions write it; "" = the adapter's slot token.
         timesteps: At which clips are noised.
+        sampler: Of this very pipeline: imagines the clips anew, from their first frames. None =
+            the recorded clips.
 
     Returns:
         The errors.
@@ -114,19 +123,33 @@ def measure_blocks(
     Raises:
         PromptError: If the word is not in a caption, or is more than one token.
         ConfigError: If there is neither a word nor an adapter.
+        InputError: If a clip that is to be imagined lacks the mask of a slot.
     """
+    # After the sampler, which records fewer blocks.
     install_processors(pipeline.transformer)
     probe = _Probe(pipeline, manifest, word, tuple(timesteps))
     errors = np.array(
         [
             probe.errors(
-                index, read_frames(folder, record), read_mask(folder, record.mask_file), record
+                index,
+                _frames(folder, record, index, sampler),
+                read_mask(folder, record.mask_file),
+                record,
             )
             for index, record in enumerate(tqdm(records, "blocks", unit="clip"))
         ]
     )
     spread = errors.std(axis=0) / np.sqrt(len(errors))
     return BlockErrors(errors=errors.mean(axis=0), spread=spread, num_clips=len(errors))
+
+
+def _frames(
+    folder: Path, record: ClipRecord, index: int, sampler: RolloutSampler | None
+) -> NDArray[np.uint8]:
+    if sampler is None:
+        return read_frames(folder, record)
+    request = make_request(folder, record, index, sampler.pipeline.num_mask_slots)
+    return imagine_batch(sampler, [request])[0].frames
 
 
 class _BothDirections:
@@ -278,6 +301,7 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--adapter", default="default", help='a folder, "default" (of mini) or "none" [default]')
     add("--word", default="", help="whose token; with an adapter its slot token if left out")
     add("--num-clips", type=int, default=100, metavar="N", help="[100]")
+    add("--generated", action="store_true", help="imagine the clips anew; slower")
     add("--plot", type=Path, metavar="FILE", help="png to draw the errors into")
     add("--device", default="auto", help="auto, cpu, cuda or cuda:N [auto]")
     add("--json", action="store_true", help="one line of JSON instead of the table")
@@ -297,13 +321,22 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         device = pick_device(options.device)
         adapter = find_adapter_folder(options.model, options.adapter)
+        folder = find_model_folder(options.model)
         # As stored, in half precision, weights would not mix with the latents.
         pipeline = TargetAwarePipeline.from_pretrained(
-            find_model_folder(options.model), dtype=torch.float32, use_safetensors=True
+            folder, dtype=torch.float32, use_safetensors=True
         ).to(device)
         manifest = None if adapter is None else load_adapter(pipeline, adapter)
         records = read_records(options.clips)[: options.num_clips]
-        found = measure_blocks(pipeline, manifest, options.clips, records, word=options.word)
+        card = read_model_card(folder, default_num_frames=pipeline.transformer.config.sample_frames)
+        found = measure_blocks(
+            pipeline,
+            manifest,
+            options.clips,
+            records,
+            word=options.word,
+            sampler=RolloutSampler(pipeline, manifest, card) if options.generated else None,
+        )
         if options.plot is not None:
             draw_errors(found, options.plot)
     except TavidError as error:

@@ -97,7 +97,9 @@ def measure(
             "Draw more: python -m training.sources.sim --split held_out."
         )
     num_slots = sampler.pipeline.num_mask_slots
-    requests = [_ask(folder, record, seed, num_slots) for seed, record in enumerate(records)]
+    requests = [
+        make_request(folder, record, seed, num_slots) for seed, record in enumerate(records)
+    ]
     if change is not None:
         requests = [change(index, request) for index, request in enumerate(requests)]
     imagined = imagine_batches(sampler, requests, batch_size=batch_size, around=around)
@@ -159,7 +161,21 @@ def spoil_target(index: int, request: PlanRequest) -> PlanRequest:
     return dataclasses.replace(request, target_mask=make_sloppy(request.target_mask, 0, index))
 
 
-def _ask(folder: Path, record: ClipRecord, seed: int, num_slots: int) -> PlanRequest:
+def make_request(folder: Path, record: ClipRecord, seed: int, num_slots: int) -> PlanRequest:
+    """Ask for the interaction that a clip shows, from its first frame.
+
+    Args:
+        folder: Clip folder.
+        record: Clip of it.
+        seed: Of the noise.
+        num_slots: Masks that the model takes: target, actor, further targets.
+
+    Returns:
+        The request, with the caption as the prompt.
+
+    Raises:
+        InputError: If the clip lacks the mask of a slot.
+    """
     names = record.mask_names(num_slots)[1:]
     if None in names:
         raise InputError(

@@ -37,6 +37,19 @@ def test_command_measures_every_block_both_ways(tmp_path, capsys):
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_clips_that_the_model_imagines_are_measured_in_place_of_the_recorded(tmp_path, capsys):
+    make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
+    write_clips(tmp_path / "clips", num_clips=1)
+    words = [str(tmp_path / "base"), str(tmp_path / "clips"), "--adapter", "none", "--json"]
+    found = []
+    for extra in ([], ["--generated"], ["--generated"]):
+        assert main([*words, "--word", "mug", *extra]) == 0
+        found.append(json.loads(capsys.readouterr().out.splitlines()[-1])["v2t"])
+    recorded, imagined, again = found
+    assert imagined == again
+    assert imagined != recorded
+
+
 def test_word_that_no_caption_holds_is_refused(tmp_path, capsys):
     make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
     write_clips(tmp_path / "clips", num_clips=1)
