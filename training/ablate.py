@@ -20,6 +20,7 @@ import torch
 
 from tavid_core.errors import ConfigError, TavidError
 from tavid_core.lifting.detector import HeatmapDetector
+from tavid_core.model_folder import find_model_folder
 from tavid_core.planner import InteractionPlanner
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.types import PlanRequest
@@ -288,7 +289,12 @@ def make_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--base", type=Path, default=Path("tavid_core/assets/mini"), help="[the shipped one]")
+    add(
+        "--base",
+        default="mini",
+        metavar="MODEL",
+        help='"mini", a diffusers folder or Hub id [mini]',
+    )
     add("--clips", type=Path, required=True, metavar="DIR", help="training clips")
     add(
         "--scenes",
@@ -332,7 +338,7 @@ def main(arguments: list[str] | None = None) -> int:
         names = list(ROWS) if options.rows == ["all"] else options.rows
         run(
             Ablation(
-                base=options.base,
+                base=find_model_folder(options.base),
                 clips=options.clips,
                 scenes=dict(options.scenes),
                 validation=options.validation,

@@ -29,7 +29,7 @@ from tavid_core.attention import AttentionRecorder, install_processors, token_gr
 from tavid_core.errors import TavidError
 from tavid_core.mask import mask_to_grid
 from tavid_core.model_card import read_model_card
-from tavid_core.model_folder import find_adapter_folder, find_model_folder
+from tavid_core.model_folder import find_adapter_folder, find_model_folder, load_pipeline
 from tavid_core.pipeline import TargetAwarePipeline
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.prompt import build_prompt, find_slot_index, find_slot_indices
@@ -323,9 +323,7 @@ def main(arguments: list[str] | None = None) -> int:
         adapter = find_adapter_folder(options.model, options.adapter)
         folder = find_model_folder(options.model)
         # As stored, in half precision, weights would not mix with the latents.
-        pipeline = TargetAwarePipeline.from_pretrained(
-            folder, dtype=torch.float32, use_safetensors=True
-        ).to(device)
+        pipeline = load_pipeline(folder, torch.float32).to(device)
         manifest = None if adapter is None else load_adapter(pipeline, adapter)
         records = read_records(options.clips)[: options.num_clips]
         card = read_model_card(folder, default_num_frames=pipeline.transformer.config.sample_frames)

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from transformers import AutoTokenizer
 
 from tavid_core.errors import CanceledError, ConfigError, TavidError
+from tavid_core.model_folder import find_adapter_folder, find_model_folder
 from training.clip_check import check_clips
 from training.device import pick_device
 from training.dry_run import estimate, read_transformer_config
@@ -32,10 +33,10 @@ STOPPED = 143
 EXAMPLE = """\
 examples:
   python -m training.finetune cogvideox_5b_paper --dry-run
-  python -m training.finetune mini --base tavid_core/assets/mini --clips runs/data/train \\
+  python -m training.finetune mini --base mini --clips runs/data/train \\
       --out runs/adapter --set steps=700 --set attention_weight=0.1
   python -m training.finetune mini ... --validation-clips runs/data/held_out --validate-every 100
-  python -m training.finetune mini ... --start-from tavid_core/assets/mini_adapter --set steps=100
+  python -m training.finetune mini ... --start-from default --set steps=100
   python -m training.finetune mini ... --set 'slot_words=[TGT]' --set added_tokens=true \\
       --set train_tokens=true
   accelerate launch --config_file config/accelerate/ddp.yaml -m training.finetune mini ...
@@ -83,6 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _make_parser().parse_args(arguments)
     try:
         config = with_settings(RECIPES[options.recipe](), options.settings)
+        if options.base is not None:
+            options.start_from = find_adapter_folder(options.base, options.start_from)
+            options.base = find_model_folder(options.base)
         if options.dry_run:
             return _rehearse(config, options)
         for name in ("base", "clips", "out"):
@@ -157,10 +161,10 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("recipe", choices=sorted(RECIPES))
-    add("--base", type=Path, metavar="DIR", help="diffusers folder of the base model")
+    add("--base", metavar="MODEL", help='"mini", a diffusers folder, or a Hub id')
     add("--clips", type=Path, metavar="DIR", help="clip folder, see docs/formats.md")
     add("--out", type=Path, metavar="DIR", help="adapter folder to write")
-    add("--start-from", type=Path, metavar="DIR", help="adapter to go on with [none]")
+    add("--start-from", metavar="DIR", help='adapter to go on with, "default": of mini [none]')
     add("--dry-run", action="store_true", help="say what it would train, need and cost; no weights")
     add("--skip-bad", action="store_true", help="go on without unusable clips")
     add("--limit", type=int, metavar="N", help="use only the first clips")

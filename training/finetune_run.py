@@ -15,7 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from tavid_core.adapter import add_slot_tokens
 from tavid_core.adapter_manifest import AdapterManifest
 from tavid_core.errors import PromptError
-from tavid_core.pipeline import TargetAwarePipeline
+from tavid_core.model_folder import load_pipeline
 from tavid_core.prompt import build_prompt, count_tokens, find_slot_indices
 from tavid_core.weights_file import hash_folder
 from training.adapter_model import describe_adapter, prepare_transformer, write_adapter
@@ -96,9 +96,7 @@ class FinetuneRun:
         torch.manual_seed(config.loop.seed)
         self.config, self.job, self.engine = config, job, engine
         # Stored in half precision, weights would not mix with the rest on a CPU.
-        self.pipeline = TargetAwarePipeline.from_pretrained(
-            job.base, dtype=getattr(torch, config.base_dtype), use_safetensors=True
-        )
+        self.pipeline = load_pipeline(job.base, getattr(torch, config.base_dtype))
         for module in (self.pipeline.text_encoder, self.pipeline.vae):
             module.requires_grad_(False).eval()
         self.start: AdapterManifest | None = None
@@ -272,9 +270,7 @@ class FinetuneRun:
     ) -> None:
         if self.engine.is_sharded:
             # A whole one, on the CPU: the model that was trained is in parts.
-            base = TargetAwarePipeline.from_pretrained(
-                self.job.base, dtype=self.pipeline.transformer.dtype, use_safetensors=True
-            )
+            base = load_pipeline(self.job.base, self.pipeline.transformer.dtype)
             self.pipeline.transformer = modules["transformer"] = base.transformer
             prepare_transformer(base.transformer, self.config)
         apply_weights(modules, result.weights)

@@ -15,6 +15,7 @@ import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXTransformer3DModel
 from transformers import PreTrainedTokenizerFast, T5EncoderModel
 
+from tavid_core.model_folder import find_model_folder, load_pipeline
 from tavid_core.pipeline import TargetAwarePipeline
 from training.batches import draw_batch, rotary_embedding
 from training.cache import LatentCache, load_or_build_cache
@@ -80,7 +81,7 @@ def train_base(
     loop: LoopConfig,
     folder: Path,
     batch_size: int,
-    start_from: Path | None = None,
+    start_from: str | Path | None = None,
     device: torch.device | None = None,
 ) -> tuple[CogVideoXTransformer3DModel, T5EncoderModel]:
     """Train transformer and text encoder together on clips without targets.
@@ -91,8 +92,8 @@ def train_base(
         loop: The schedule.
         folder: Of the run.
         batch_size: Clips per step.
-        start_from: Diffusers folder of a base whose weights to begin with, or None for fresh
-            ones; a checkpoint in `folder` goes first.
+        start_from: "mini" or the diffusers folder of a base whose weights to begin with, or
+            None for fresh ones; a checkpoint in `folder` goes first.
         device: Where to train; None = the CPU.
 
     Returns:
@@ -106,7 +107,7 @@ def train_base(
         "text_encoder": build_text_encoder(config, len(tokenizer)),
     }
     if start_from is not None:
-        begun = TargetAwarePipeline.from_pretrained(start_from, use_safetensors=True)
+        begun = load_pipeline(find_model_folder(start_from), torch.float32)
         for name, module in modules.items():
             module.load_state_dict(getattr(begun, name).state_dict())
     for module in modules.values():
@@ -152,7 +153,9 @@ def _make_parser() -> argparse.ArgumentParser:
         help="constant: the averaged weights are usable whenever it is stopped [cosine]",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--start-from", type=Path, help="begin with the weights of this base")
+    parser.add_argument(
+        "--start-from", metavar="MODEL", help='begin with the weights of this base; "mini": shipped'
+    )
     parser.add_argument(
         "--max-minutes", type=float, help="stop after this time; run again to go on"
     )

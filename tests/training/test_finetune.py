@@ -55,6 +55,21 @@ def test_it_writes_an_adapter_that_changes_what_the_base_says(run, capsys):
     assert not torch.equal(left, right)
 
 
+def test_a_base_that_cannot_be_loaded_is_named(run, capsys):
+    assert run(flags=["--base", str(run.folder / "nowhere")]) == 2
+    assert "finetune: model must be 'mini', a folder or a Hub id" in capsys.readouterr().err
+    weights = run.folder / "base" / "transformer" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    assert run() == 2
+    assert "must be a whole CogVideoX folder" in capsys.readouterr().err
+    assert not (run.folder / "adapter").exists()
+
+
+def test_the_shipped_model_is_known_by_its_name(capsys):
+    assert main(["mini", "--base", "mini", "--start-from", "default", "--dry-run"]) == 0
+    assert "2 of blocks 1 to 4" in capsys.readouterr().out
+
+
 def test_without_the_attention_loss_it_runs_too(run):
     assert run("attention_weight=0") == 0
     lines = (run.folder / "adapter_run" / "log.jsonl").read_text().splitlines()
