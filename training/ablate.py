@@ -24,6 +24,7 @@ from tavid_core.model_folder import find_model_folder
 from tavid_core.planner import InteractionPlanner
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.types import PlanRequest
+from tavid_core.weights_file import hash_folder
 from training.clips import read_records
 from training.device import pick_device
 from training.finetune import FinetuneJob, finetune
@@ -39,6 +40,9 @@ __all__ = ["Ablation", "main", "make_parser", "run"]
 
 # What the log adds to the name of scenes that were shown with sloppy masks.
 SLOPPY_SUFFIX = "_sloppy"
+
+# Of the SHA-256 that the log says of which base model its rows are.
+NUM_BASE_DIGITS = 12
 
 MAIN_ROWS = tuple(row.name for row in ROWS.values() if row.group == "main")
 
@@ -67,7 +71,7 @@ class Ablation:
         scenes: Held-out clip folders by the name that tables give them.
         validation: Scenes on which the strength of the modulation is chosen.
         out: Where adapters, checkpoints and latents go.
-        log: JSON lines that are read and appended to.
+        log: JSON lines that are read and appended to; of this base model only.
         rows: Which rows.
         seeds: Of the training.
         steps: At which steps a trained row is measured; the last is where it ends.
@@ -115,6 +119,7 @@ def run(ablation: Ablation) -> None:
         TavidError: If clips or settings are unusable.
     """
     log = RunLog(ablation.log)
+    log.demand_base(_base_digits(ablation))
     _check_clips(ablation)
     for row in ablation.rows:
         if row.kind == "adapter":
@@ -131,6 +136,10 @@ def _load(ablation: Ablation, adapter: Path | None) -> InteractionPlanner:
     return InteractionPlanner.from_pretrained(
         ablation.base, adapter=adapter, device=str(ablation.device)
     )
+
+
+def _base_digits(ablation: Ablation) -> str:
+    return hash_folder(ablation.base)[:NUM_BASE_DIGITS]
 
 
 def _check_clips(ablation: Ablation) -> None:
@@ -254,7 +263,7 @@ def _measure(
         )
         seconds = round(time.monotonic() - started, 1)
         found = {**measured.to_json(), "verdicts": measured.verdicts, "evaluate_sec": seconds}
-        log.append(line, {**found, **extra})
+        log.append(line, {"base": _base_digits(ablation), **found, **extra})
 
 
 def _line(ablation: Ablation, row: Row, scenes: str, seed: int, step: int) -> RunLine:

@@ -45,12 +45,18 @@ def write_results(log: RunLog, folder: Path) -> None:
         folder: Holds results.md, or will.
 
     Raises:
-        InputError: If nothing was measured, or results.md lost its marks.
+        InputError: If nothing was measured, or with several base models, or results.md lost its
+            marks.
     """
     rows = collect(log)
     if not rows:
         raise InputError(
             f"log must hold measurements, got none in {log.path}. Run training.ablate."
+        )
+    if len(log.bases) > 1:
+        raise InputError(
+            f"log must hold rows of one base model, got {log.bases} in {log.path}. Keep the lines "
+            "of one."
         )
     page = folder / "results.md"
     text = page.read_text(encoding="utf-8") if page.is_file() else f"# Results\n\n{BEGIN}\n{END}\n"
@@ -59,9 +65,11 @@ def write_results(log: RunLog, folder: Path) -> None:
     if not (begin and end):
         raise InputError(f"results.md must hold {BEGIN} and {END}, got neither. Put them back.")
     scenes = list(dict.fromkeys(row.scenes for row in rows))
-    body = "\n".join([*(_tables(rows, name) for name in scenes), *_plots(rows, scenes, folder)])
+    base = f"Base model (first digits of its SHA-256): `{log.bases[0] or 'not logged'}`.\n"
+    tables = [_tables(rows, name) for name in scenes]
+    body = "\n".join([base, *tables, *_plots(rows, scenes, folder)])
     page.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")
-    document = json.dumps(_document(rows, scenes), indent=1)
+    document = json.dumps({"base": log.bases[0], **_document(rows, scenes)}, indent=1)
     (folder / "results.json").write_text(document + "\n", encoding="utf-8")
 
 

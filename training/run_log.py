@@ -59,6 +59,27 @@ class RunLog:
         """Say whether this was measured already."""
         return line in self.lines
 
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """Base models that were measured: the first digits of their SHA-256, "" if not logged."""
+        return tuple(sorted({str(found.get("base", "")) for found in self.lines.values()}))
+
+    def demand_base(self, base: str) -> None:
+        """Refuse to go on with measurements of another base model.
+
+        Args:
+            base: First digits of the SHA-256 of its folder.
+
+        Raises:
+            InputError: If the log holds any.
+        """
+        others = [other for other in self.bases if other != base]
+        if others:
+            raise InputError(
+                f"{self.path} must hold rows of base model {base} only, got rows of "
+                f"{others[0] or 'one that was not logged'}. Give another --log."
+            )
+
     def append(self, line: RunLine, found: Mapping[str, object]) -> None:
         """Add a measurement; it is on the disk when this returns.
 

@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from tavid_core.errors import ConfigError
+from tavid_core.errors import ConfigError, InputError
+from tavid_core.weights_file import hash_folder
 from tests.training_scenes import make_ablation, write_base, write_scenes
 from training import ablate
 from training.ablate import main, run
@@ -43,6 +45,7 @@ def test_rows_are_measured_once(base, clips, tmp_path, monkeypatch):
         ("tavid", 2, 1),
     ]
     assert all(line["attention_iou"] is not None for line in lines if line["row"] == "tavid")
+    assert {line["base"] for line in lines} == {hash_folder(base)[:12]}
     assert lines[1]["strength"] == 1.0
     manifest = json.loads((tmp_path / "runs" / "tavid_seed0" / "tavid_adapter.json").read_text())
     assert manifest["training_step"] == 2
@@ -56,6 +59,10 @@ def test_rows_are_measured_once(base, clips, tmp_path, monkeypatch):
     monkeypatch.setattr(ablate, "measure", None)
     run(ablation)
     assert ablation.log.read_text() == before
+    another = shutil.copytree(base, tmp_path / "another")
+    (another / "notes.txt").write_text("trained on")
+    with pytest.raises(InputError, match="Give another --log"):
+        run(dataclasses.replace(ablation, base=another))
 
 
 def test_the_frames_that_are_modulated_are_those_of_the_row(base, clips, tmp_path, monkeypatch):

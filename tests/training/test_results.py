@@ -48,6 +48,14 @@ def test_seeds_are_pooled(log):
     assert math.isnan(rows["base", "three"].seed_spread)
 
 
+def test_rows_of_two_base_models_are_no_table(log, tmp_path):
+    write_results(log, tmp_path)
+    assert "SHA-256): `not logged`." in (tmp_path / "results.md").read_text()
+    add(log, "base_data", 100, 0.4, base="889a28d2d5c4")
+    with pytest.raises(InputError, match="log must hold rows of one base model, got"):
+        write_results(log, tmp_path)
+
+
 def test_quality_is_a_table_of_the_rows_that_have_it(log, tmp_path):
     pytest.importorskip("matplotlib")
     for seed, psnr_db in ((0, 30.0), (1, 40.0)):
