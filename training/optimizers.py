@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from tavid_core.errors import ConfigError, MissingExtraError
+from training.muon import ExactMuon
 
 __all__ = ["OPTIMIZERS", "OptimizerGroup", "build_optimizer"]
 
@@ -112,11 +113,10 @@ def build_optimizer(
         optimizers.append(adamw(rest, lr=learning_rate, weight_decay=weight_decay))
     if hidden:
         optimizers.append(
-            torch.optim.Muon(
+            ExactMuon(
                 list(hidden.values()),
                 lr=learning_rate,
                 weight_decay=weight_decay,
-                adjust_lr_fn="match_rms_adamw",
             )
         )
     return OptimizerGroup(optimizers)
