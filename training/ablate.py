@@ -71,7 +71,7 @@ class Ablation:
         scenes: Held-out clip folders by the name that tables give them.
         validation: Scenes on which the strength of the modulation is chosen.
         out: Where adapters, checkpoints and latents go.
-        log: JSON lines that are read and appended to; of this base model only.
+        log: JSON lines that are read and appended to; on these scenes of this base model only.
         rows: Which rows.
         seeds: Of the training.
         steps: At which steps a trained row is measured; the last is where it ends.
@@ -119,7 +119,8 @@ def run(ablation: Ablation) -> None:
         TavidError: If clips or settings are unusable.
     """
     log = RunLog(ablation.log)
-    log.demand_base(_base_digits(ablation))
+    for name in ablation.scenes:
+        log.demand_base(_logged_name(ablation, name), _base_digits(ablation))
     _check_clips(ablation)
     for row in ablation.rows:
         if row.kind == "adapter":
@@ -266,11 +267,15 @@ def _measure(
         log.append(line, {"base": _base_digits(ablation), **found, **extra})
 
 
+def _logged_name(ablation: Ablation, scenes: str) -> str:
+    return scenes + (SLOPPY_SUFFIX if ablation.sloppy_masks else "")
+
+
 def _line(ablation: Ablation, row: Row, scenes: str, seed: int, step: int) -> RunLine:
     is_last = row.kind != "adapter" or step == ablation.steps[-1]
     return RunLine(
         row=row.name,
-        scenes=scenes + (SLOPPY_SUFFIX if ablation.sloppy_masks else ""),
+        scenes=_logged_name(ablation, scenes),
         seed=seed,
         step=step,
         num_clips=row.num_clips if row.kind == "adapter" else 0,

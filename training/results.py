@@ -45,31 +45,26 @@ def write_results(log: RunLog, folder: Path) -> None:
         folder: Holds results.md, or will.
 
     Raises:
-        InputError: If nothing was measured, or with several base models, or results.md lost its
-            marks.
+        InputError: If nothing was measured, or on the same scenes with several base models, or
+            results.md lost its marks.
     """
     rows = collect(log)
     if not rows:
         raise InputError(
             f"log must hold measurements, got none in {log.path}. Run training.ablate."
         )
-    if len(log.bases) > 1:
-        raise InputError(
-            f"log must hold rows of one base model, got {log.bases} in {log.path}. Keep the lines "
-            "of one."
-        )
+    scenes = list(dict.fromkeys(row.scenes for row in rows))
+    bases = {name: _base_of(log, name) for name in scenes}
     page = folder / "results.md"
     text = page.read_text(encoding="utf-8") if page.is_file() else f"# Results\n\n{BEGIN}\n{END}\n"
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InputError(f"results.md must hold {BEGIN} and {END}, got neither. Put them back.")
-    scenes = list(dict.fromkeys(row.scenes for row in rows))
-    base = f"Base model (first digits of its SHA-256): `{log.bases[0] or 'not logged'}`.\n"
-    tables = [_tables(rows, name) for name in scenes]
-    body = "\n".join([base, *tables, *_plots(rows, scenes, folder)])
+    tables = [_tables(rows, name, bases[name]) for name in scenes]
+    body = "\n".join([*tables, *_plots(rows, scenes, folder)])
     page.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")
-    document = json.dumps({"base": log.bases[0], **_document(rows, scenes)}, indent=1)
+    document = json.dumps({**_document(rows, scenes), "bases": bases}, indent=1)
     (folder / "results.json").write_text(document + "\n", encoding="utf-8")
 
 
@@ -112,8 +107,19 @@ def _plots(rows: Sequence[ResultRow], scenes: Sequence[str], folder: Path) -> li
     return parts
 
 
-def _tables(rows: Sequence[ResultRow], scenes: str) -> str:
+def _base_of(log: RunLog, scenes: str) -> str:
+    bases = log.bases(scenes)
+    if len(bases) > 1:
+        raise InputError(
+            f"log must hold rows of one base model for {scenes}, got {bases} in {log.path}. Keep "
+            "the lines of one."
+        )
+    return bases[0]
+
+
+def _tables(rows: Sequence[ResultRow], scenes: str, base: str) -> str:
     lines = [f"## Scenes: {scenes}", ""]
+    lines += [f"Base model, first digits of its SHA-256: `{base or 'not logged'}`.", ""]
     for group, title in GROUP_TITLES.items():
         found = _find_group(rows, scenes, group)
         if found:

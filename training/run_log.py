@@ -59,24 +59,40 @@ class RunLog:
         """Say whether this was measured already."""
         return line in self.lines
 
-    @property
-    def bases(self) -> tuple[str, ...]:
-        """Base models that were measured: the first digits of their SHA-256, "" if not logged."""
-        return tuple(sorted({str(found.get("base", "")) for found in self.lines.values()}))
-
-    def demand_base(self, base: str) -> None:
-        """Refuse to go on with measurements of another base model.
+    def bases(self, scenes: str) -> tuple[str, ...]:
+        """Say which base models were measured on some scenes.
 
         Args:
-            base: First digits of the SHA-256 of its folder.
+            scenes: Which held-out scenes.
+
+        Returns:
+            First digits of their SHA-256, "" for one that was not logged; none if nothing was
+            measured there.
+        """
+        return tuple(
+            sorted(
+                {
+                    str(found.get("base", ""))
+                    for line, found in self.lines.items()
+                    if line.scenes == scenes
+                }
+            )
+        )
+
+    def demand_base(self, scenes: str, base: str) -> None:
+        """Refuse to measure on scenes that the log has of another base model.
+
+        Args:
+            scenes: Which held-out scenes.
+            base: First digits of the SHA-256 of the base model's folder.
 
         Raises:
             InputError: If the log holds any.
         """
-        others = [other for other in self.bases if other != base]
+        others = [other for other in self.bases(scenes) if other != base]
         if others:
             raise InputError(
-                f"{self.path} must hold rows of base model {base} only, got rows of "
+                f"{self.path} must hold rows of base model {base} only for {scenes}, got rows of "
                 f"{others[0] or 'one that was not logged'}. Give another --log."
             )
 

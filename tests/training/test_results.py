@@ -50,9 +50,9 @@ def test_seeds_are_pooled(log):
 
 def test_rows_of_two_base_models_are_no_table(log, tmp_path):
     write_results(log, tmp_path)
-    assert "SHA-256): `not logged`." in (tmp_path / "results.md").read_text()
+    assert "SHA-256: `not logged`." in (tmp_path / "results.md").read_text()
     add(log, "base_data", 100, 0.4, base="889a28d2d5c4")
-    with pytest.raises(InputError, match="log must hold rows of one base model, got"):
+    with pytest.raises(InputError, match="log must hold rows of one base model for three, got"):
         write_results(log, tmp_path)
 
 

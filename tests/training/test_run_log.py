@@ -50,14 +50,15 @@ def test_a_bad_line_is_named(tmp_path, change, message):
 
 def test_rows_of_another_base_model_are_not_mixed_in(tmp_path):
     log = RunLog(tmp_path / "runs.jsonl")
-    log.demand_base("abc")
+    log.demand_base("three", "abc")
     log.append(make_line(), {**FOUND, "base": "abc"})
-    log.demand_base("abc")
-    with pytest.raises(InputError, match="rows of base model def only, got rows of abc"):
-        log.demand_base("def")
+    log.demand_base("three", "abc")
+    log.demand_base("five", "def")
+    with pytest.raises(InputError, match="base model def only for three, got rows of abc"):
+        log.demand_base("three", "def")
     log.append(make_line(seed=1), FOUND)
     with pytest.raises(InputError, match="got rows of one that was not logged"):
-        log.demand_base("abc")
+        log.demand_base("three", "abc")
 
 
 @given(st.text() | st.recursive(st.none() | st.floats() | st.text(), st.lists).map(json.dumps))
