@@ -30,21 +30,28 @@ class CacheBlocks:
         key: Of what makes it.
         files: What each clip is made of; a block belongs to these.
         block_clips: Clips per block; None = 64.
+        at_once: Clips that are encoded together.
     """
 
     def __init__(
-        self, path: Path, key: str, files: Sequence[str], block_clips: int | None = None
+        self,
+        path: Path,
+        key: str,
+        files: Sequence[str],
+        block_clips: int | None = None,
+        at_once: int = 1,
     ) -> None:
         self._folder = path.with_name(f".{path.name}.blocks")
         self._key = key
         self._files = list(files)
         self._block_clips = block_clips or _BLOCK_CLIPS
+        self._at_once = at_once
 
-    def compute(self, encode: Callable[[int], Block], show: Callable[[int], object]) -> Block:
+    def compute(self, encode: Callable[[range], Block], show: Callable[[int], object]) -> Block:
         """Compute what is not there yet, and put everything together.
 
         Args:
-            encode: Given a clip's number, returns its tensors.
+            encode: Given the numbers of clips, returns their tensors, stacked.
             show: Told how many clips are done more.
 
         Returns:
@@ -58,16 +65,17 @@ class CacheBlocks:
             stop = min(start + self._block_clips, len(self._files))
             block = self._read(start, stop)
             if block is None:
-                clips = []
-                for index in range(start, stop):
-                    clips.append(encode(index))
-                    show(1)
-                block = {name: torch.stack([clip[name] for clip in clips]) for name in clips[0]}
+                parts = []
+                for first in range(start, stop, self._at_once):
+                    indices = range(first, min(first + self._at_once, stop))
+                    parts.append(encode(indices))
+                    show(len(indices))
+                block = _join(parts)
                 write_cache(self._path(start), block, {"key": self._block_key(start, stop)})
             else:
                 show(stop - start)
             blocks.append(block)
-        return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}
+        return _join(blocks)
 
     def remove(self) -> None:
         """Delete the blocks: the cache file holds it all."""
@@ -87,3 +95,7 @@ class CacheBlocks:
         except InputError:
             return None
         return None if found is None else found[0]
+
+
+def _join(blocks: Sequence[Block]) -> Block:
+    return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}

@@ -23,7 +23,10 @@ from training.trainer import LoopConfig, apply_weights, run_loop
 KL_WEIGHT = 1e-4
 # Most steps see small windows: a full clip costs fifty times as much and teaches little more
 # about colours and edges. The last steps see full clips, because group norms measure them.
-WINDOW_FRAMES, WINDOW_PX, NUM_WINDOWS = 9, 32, 2
+WINDOW_FRAMES, WINDOW_PX = 9, 32
+# Windows or clips per step; torch takes the fast convolution of CPUs for small inputs only when
+# there are two of them.
+BATCH_SIZE = 2
 FULL_SHARE = 0.08
 # Of differences between neighbouring pixels: without it hands and rims are smeared.
 EDGE_WEIGHT = 0.5
@@ -46,7 +49,7 @@ def load_clips(folder: Path, limit: int | None = None) -> NDArray[np.uint8]:
 def _draw_windows(clips: NDArray[np.uint8], generator: torch.Generator) -> torch.Tensor:
     num_clips, num_frames, height, width = clips.shape[:4]
     windows = []
-    for _ in range(NUM_WINDOWS):
+    for _ in range(BATCH_SIZE):
         clip, when, top, left = (
             int(torch.randint(limit, (), generator=generator))
             for limit in (
@@ -90,6 +93,7 @@ def train_vae(
     *,
     channels: tuple[int, ...] = MiniConfig().vae_channels,
     full_share: float = FULL_SHARE,
+    start_from: Path | None = None,
 ) -> AutoencoderKLCogVideoX:
     """Train on small windows first, on whole clips at the end, and on single frames throughout.
 
@@ -100,13 +104,18 @@ def train_vae(
         device: Where to train; None = the CPU.
         channels: Widths of the levels, the finest first.
         full_share: Share of the steps, at the end, that see whole clips; 0..1.
+        start_from: Diffusers folder of a VAE to go on with, whatever its channels; None = fresh
+            weights. A checkpoint in `folder` goes first.
 
     Returns:
         The VAE in eval mode, with scaling_factor set to 1 / standard deviation of its latents.
     """
     torch.manual_seed(loop.seed)
-    vae = build_vae(MiniConfig(vae_channels=channels))
-    _open_shortcuts(vae)
+    if start_from is None:
+        vae = build_vae(MiniConfig(vae_channels=channels))
+        _open_shortcuts(vae)
+    else:
+        vae = AutoencoderKLCogVideoX.from_pretrained(start_from, dtype=torch.float32).train()
     vae.to(device)
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -118,8 +127,8 @@ def train_vae(
                 image_error, _ = _reconstruction_loss(vae, windows[:, :, :1], generator)
                 error = 0.5 * (error + image_error)
         else:
-            clip = clips[int(torch.randint(len(clips), (), generator=generator))][None]
-            video = frames_to_tensor(torch.from_numpy(clip))
+            index_B = torch.randint(len(clips), (BATCH_SIZE,), generator=generator)
+            video = frames_to_tensor(torch.from_numpy(clips[index_B.numpy()]))
             error, kl = _reconstruction_loss(vae, video, generator)
             image_error, _ = _reconstruction_loss(vae, video[:, :, :1], generator)
             error = error + 0.3 * image_error
@@ -165,6 +174,9 @@ def main(arguments: list[str] | None = None) -> int:
         help="widths of the levels, the finest first, multiples of 8",
     )
     parser.add_argument(
+        "--start-from", type=Path, metavar="DIR", help="go on with this VAE instead of a fresh one"
+    )
+    parser.add_argument(
         "--full-share", type=float, default=FULL_SHARE, help="of the steps, that see whole clips"
     )
     options = parser.parse_args(arguments)
@@ -182,6 +194,7 @@ def main(arguments: list[str] | None = None) -> int:
         pick_device(options.device),
         channels=tuple(options.channels),
         full_share=options.full_share,
+        start_from=options.start_from,
     )
     vae.save_pretrained(options.out / "vae")
     print(

@@ -13,18 +13,21 @@ class Encoder:
 
     def __init__(self, stops_at=None):
         self.stops_at = stops_at
-        self.done = []
+        self.done, self.calls = [], []
 
-    def __call__(self, index):
-        if index == self.stops_at:
+    def __call__(self, indices):
+        if self.stops_at in indices:
             raise KeyboardInterrupt
-        self.done.append(index)
-        return {"a": torch.tensor([float(index)]), "b": torch.full((2, 2), index)}
+        self.done += indices
+        self.calls.append(len(indices))
+        values = torch.tensor([float(index) for index in indices])
+        return {"a": values[:, None], "b": values[:, None, None].expand(-1, 2, 2)}
 
 
-def compute(path, encoder, key="key", files=FILES):
+def compute(path, encoder, key="key", files=FILES, at_once=1):
     shown = []
-    tensors = CacheBlocks(path, key, files, block_clips=2).compute(encoder, shown.append)
+    blocks = CacheBlocks(path, key, files, block_clips=3 if at_once == 2 else 2, at_once=at_once)
+    tensors = blocks.compute(encoder, shown.append)
     assert sum(shown) == len(files)
     return tensors
 
@@ -44,6 +47,13 @@ def test_whole_blocks_are_not_encoded_again(path):
     assert encoder.done == [2, 3, 4]
     assert tensors["a"].tolist() == [[0.0], [1.0], [2.0], [3.0], [4.0]]
     assert tensors["b"].shape == (5, 2, 2)
+
+
+def test_clips_are_encoded_together_but_not_across_blocks(tmp_path):
+    encoder = Encoder()
+    tensors = compute(tmp_path / "latents.safetensors", encoder, at_once=2)
+    assert encoder.calls == [2, 1, 2]
+    assert tensors["a"].tolist() == [[0.0], [1.0], [2.0], [3.0], [4.0]]
 
 
 @pytest.mark.parametrize(
