@@ -38,6 +38,15 @@ def export_base(run: Path, assets: Path, card: ModelCard) -> None:
     shutil.rmtree(assets / "mini", ignore_errors=True)
     pipeline.save_pretrained(assets / "mini", safe_serialization=True)
     write_model_card(assets / "mini", card)
+    _forget_paths(assets / "mini")
+
+
+def _forget_paths(folder: Path) -> None:
+    """Take out of the configurations where the parts lay on this machine."""
+    for path in sorted(folder.rglob("*.json")):
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(fields, dict) and fields.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
 
 def export_adapter(run: Path, assets: Path, card: ModelCard) -> None:

@@ -80,6 +80,9 @@ def test_the_export_is_a_model_that_the_planner_loads(run, tmp_path):
     rollout = planner.imagine(request)
     assert rollout.frames.shape == (17, 64, 96, 3)
     assert rollout.fps == 8.0
+    # What lies where on the machine that trained it is nobody's business.
+    texts = [path.read_text() for path in (tmp_path / "mini").rglob("*.json")]
+    assert not [text for text in texts if str(run) in text]
 
 
 def test_the_exported_adapter_knows_the_base_beside_it(run, tmp_path):
