@@ -114,6 +114,28 @@ def _read_masks(folder: Path, record: ClipRecord, num_slots: int) -> torch.Tenso
     return torch.stack(masks).to(torch.uint8)
 
 
+def _encode_clips(
+    folder: Path,
+    records: Sequence[ClipRecord],
+    indices: range,
+    vae: AutoencoderKLCogVideoX,
+    num_noisy_images: int,
+    num_slots: int,
+) -> dict[str, torch.Tensor]:
+    frames = np.stack([read_frames(folder, records[index]) for index in indices])
+    videos = frames_to_tensor(torch.from_numpy(frames))
+    images = [
+        _encode_images(vae, video[None, :, :1], index, num_noisy_images)
+        for index, video in zip(indices, videos, strict=True)
+    ]
+    masks = [_read_masks(folder, records[index], num_slots) for index in indices]
+    return {
+        "latents_NFCHW": _encode(vae, videos),
+        "images_NKCHW": torch.stack(images),
+        "masks_NSHW": torch.stack(masks),
+    }
+
+
 @torch.no_grad()
 def load_or_build_cache(
     folder: Path,
@@ -159,18 +181,7 @@ def load_or_build_cache(
     blocks = CacheBlocks(path, key, files, at_once=CPU_AT_ONCE if vae.device.type == "cpu" else 1)
 
     def encode(indices: range) -> dict[str, torch.Tensor]:
-        frames = np.stack([read_frames(folder, records[index]) for index in indices])
-        videos = frames_to_tensor(torch.from_numpy(frames))
-        images = [
-            _encode_images(vae, video[None, :, :1], index, num_noisy_images)
-            for index, video in zip(indices, videos, strict=True)
-        ]
-        masks = [_read_masks(folder, records[index], num_slots) for index in indices]
-        return {
-            "latents_NFCHW": _encode(vae, videos),
-            "images_NKCHW": torch.stack(images),
-            "masks_NSHW": torch.stack(masks),
-        }
+        return _encode_clips(folder, records, indices, vae, num_noisy_images, num_slots)
 
     with tqdm(total=len(records), desc="encode", unit="clip") as bar:
         tensors = blocks.compute(encode, bar.update)
