@@ -32,14 +32,14 @@ class Candidate:
 
     @property
     def score(self) -> float:
-        """How good it is, see `score_motion`."""
-        return score_motion(self.motion)
+        """How good it is, see `score_motion`; as a plan says it, to four digits."""
+        return round(score_motion(self.motion), 4)
 
     def to_json(self) -> dict[str, object]:
         """Say for provenance what became of this seed."""
         return {
             "seed": int(self.seed),
-            "score": round(self.score, 4),
+            "score": self.score,
             "touches_target": bool(self.motion.contact.touches_target),
         }
 

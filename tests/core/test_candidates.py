@@ -97,6 +97,18 @@ def test_first_of_equals_is_kept(planner):
     assert planner.plan(make_request(seed=7)).provenance["seed"] == 7
 
 
+def test_scores_that_a_plan_cannot_tell_apart_are_equal():
+    def lift_ever_surer(rollout, request, keypoints, *, fit):
+        return make_motion(confidence=0.5 + 1e-5 * request.seed)
+
+    surer = InteractionPlanner(
+        tiny.make_pipeline(), None, CARD, detector=detect, lifter=lift_ever_surer
+    )
+    told = surer.plan(make_request(seed=4)).provenance
+    assert len({candidate["score"] for candidate in told["candidates"]}) == 1
+    assert told["seed"] == 4
+
+
 def test_stop_between_candidates_is_obeyed(planner):
     seen = []
     with pytest.raises(CanceledError, match="stage 'condition' after step 0 of 1"):
