@@ -28,7 +28,7 @@ draw held_out held_out 200 --num-objects 4 --look-alikes
 for number in 2 3; do
     draw "look_alikes_$number" held_out 200 --num-objects "$number" --look-alikes
 done
-# What no clip of the training shows.
+# What no clip of the fine-tuning shows; the base model has seen arms.
 draw unseen_kinds held_out 200 --world 1 --num-objects 3 --look-alikes --actor person --unseen-kinds
 draw arm held_out 200 --world 1 --num-objects 3 --look-alikes --actor arm
 

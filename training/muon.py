@@ -1,8 +1,8 @@
 """Muon whose orthogonalisation keeps the precision of the weights.
 
 torch's own turns every update to bfloat16 first. Processors without instructions for that type
-multiply such matrices some twenty times more slowly than float32, which made the optimizer three
-quarters of a training step of the mini model.
+multiply such matrices some twenty times more slowly than float32, which made the optimizer two
+thirds of a pretraining step of the mini model.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Widen a trained VAE without changing what it computes: `python -m training.widen VAE OUT`.
 
 A wider VAE trained from nothing has first to learn again what the narrow one knows. Here every
-channel is copied `factor` times and the weights that read it are split among the copies, so the
-wide VAE begins with the pictures of the narrow one, and its latents: a transformer, an adapter
-and a latent cache made with the narrow encoder stay valid as long as only the decoder is trained.
+channel is copied and the weights that read it are split among the copies, so the wide VAE begins
+with the pictures of the narrow one, and its latents: a transformer and an adapter made with the
+narrow encoder stay valid as long as only the decoder is trained.
 """
 
 from __future__ import annotations
