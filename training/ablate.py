@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -108,6 +109,11 @@ class Ablation:
         if not self.scenes or not self.rows or not self.seeds:
             raise ConfigError("scenes, rows and seeds must not be empty, got none. Name some.")
 
+    @functools.cached_property
+    def base_digits(self) -> str:
+        """First digits of the SHA-256 of the base model, read once: 22 GB take minutes."""
+        return hash_folder(self.base)[:NUM_BASE_DIGITS]
+
 
 def run(ablation: Ablation) -> None:
     """Train and measure whatever the log does not hold yet.
@@ -120,7 +126,7 @@ def run(ablation: Ablation) -> None:
     """
     log = RunLog(ablation.log)
     for name in ablation.scenes:
-        log.demand_base(_logged_name(ablation, name), _base_digits(ablation))
+        log.demand_base(_logged_name(ablation, name), ablation.base_digits)
     _check_clips(ablation)
     for row in ablation.rows:
         if row.kind == "adapter":
@@ -137,10 +143,6 @@ def _load(ablation: Ablation, adapter: Path | None) -> InteractionPlanner:
     return InteractionPlanner.from_pretrained(
         ablation.base, adapter=adapter, device=str(ablation.device)
     )
-
-
-def _base_digits(ablation: Ablation) -> str:
-    return hash_folder(ablation.base)[:NUM_BASE_DIGITS]
 
 
 def _check_clips(ablation: Ablation) -> None:
@@ -264,7 +266,7 @@ def _measure(
         )
         seconds = round(time.monotonic() - started, 1)
         found = {**measured.to_json(), "verdicts": measured.verdicts, "evaluate_sec": seconds}
-        log.append(line, {"base": _base_digits(ablation), **found, **extra})
+        log.append(line, {"base": ablation.base_digits, **found, **extra})
 
 
 def _logged_name(ablation: Ablation, scenes: str) -> str:

@@ -24,7 +24,7 @@ from training.cache import load_or_build_cache
 from training.device import half_precision, pick_device
 from training.losses import frame_loss
 from training.mini import frames_to_tensor
-from training.pretrain_vae import load_clips
+from training.pretrain_vae import BATCH_SIZE, load_clips
 from training.trainer import LoopConfig, apply_weights, run_loop
 
 # What the transformer leaves of the noise when it has finished, in standard deviations.
@@ -32,8 +32,6 @@ LATENT_NOISE = 0.08
 # A quarter of a clip of the mini world, in latents.
 WINDOW_HW = (8, 12)
 FULL_SHARE = 0.25
-# torch takes the fast convolution of CPUs for small inputs only when there are two of them.
-BATCH_SIZE = 2
 
 
 def _draw_window(latents_FCHW: torch.Tensor, generator: torch.Generator) -> tuple[slice, slice]:
