@@ -285,7 +285,6 @@ def draw_errors(found: BlockErrors, path: Path) -> None:
     axes.axvspan(first - 0.4, last + 0.4, alpha=0.15, label=f"best range, blocks {first} to {last}")
     axes.set(xlabel="block", ylabel="RMS error of map and mask", xticks=blocks)
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
-    figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
