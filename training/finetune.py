@@ -49,7 +49,7 @@ when the same command is given again. More: docs/training.md.
 def finetune(config: FinetuneConfig, job: FinetuneJob) -> FinetuneResult:
     """Train an adapter and write its folder.
 
-    Started by `accelerate launch`, every process calls this, and each gives the same result.
+    Started by `accelerate launch`, every process calls this; see `FinetuneResult` for what differs.
 
     Args:
         config: Of the run.
@@ -99,7 +99,9 @@ def main(arguments: list[str] | None = None) -> int:
     except TavidError as error:
         print(f"finetune: {error}", file=sys.stderr)
         return 2
-    print(json.dumps(result.to_json()))
+    if result.process_index == 0:
+        # Processes that share a terminal or a pipe would write into each other's lines.
+        print(json.dumps(result.to_json()))
     return 0
 
 

@@ -98,6 +98,8 @@ class FinetuneResult:
         seconds: What this call took, without caches.
         peak_memory_bytes: Of this process: of the GPU, else of the machine.
         num_processes: That shared each batch.
+        process_index: Which of them this is; all else is the same in every process, but for
+            seconds and memory.
 
     Raises:
         ConfigError: If a number is impossible.
@@ -113,6 +115,7 @@ class FinetuneResult:
     seconds: float
     peak_memory_bytes: int
     num_processes: int = 1
+    process_index: int = 0
 
     def __post_init__(self) -> None:
         """Check what a run cannot end with."""

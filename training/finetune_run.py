@@ -130,6 +130,7 @@ class FinetuneRun:
             seconds=result.seconds,
             peak_memory_bytes=self.engine.peak_memory_bytes(),
             num_processes=self.engine.num_processes,
+            process_index=self.engine.process_index,
         )
 
     def _add_tokens(self) -> TrainedTokens | None:
