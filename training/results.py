@@ -18,7 +18,7 @@ from training.quality import QUALITY_NAMES
 from training.results_clips import ClipsCurve, collect_clips_curves
 from training.results_curve import Area
 from training.results_plot import draw_clips_curves, draw_curves
-from training.results_table import ResultRow, collect, table_areas
+from training.results_table import ResultRow, at_common_step, collect, table_areas
 from training.rows import ROWS, SAME_RUN, SAME_RUN_GROUPS
 from training.run_log import RunLog
 
@@ -61,10 +61,10 @@ def write_results(log: RunLog, folder: Path) -> None:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InputError(f"results.md must hold {BEGIN} and {END}, got neither. Put them back.")
-    tables = [_tables(rows, name, bases[name]) for name in scenes]
+    tables = [_tables(log, rows, name, bases[name]) for name in scenes]
     body = "\n".join([*tables, *_plots(rows, scenes, folder)])
     page.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")
-    document = json.dumps({**_document(rows, scenes), "bases": bases}, indent=1)
+    document = json.dumps({**_document(log, rows, scenes), "bases": bases}, indent=1)
     (folder / "results.json").write_text(document + "\n", encoding="utf-8")
 
 
@@ -117,11 +117,11 @@ def _base_of(log: RunLog, scenes: str) -> str:
     return bases[0]
 
 
-def _tables(rows: Sequence[ResultRow], scenes: str, base: str) -> str:
+def _tables(log: RunLog, rows: Sequence[ResultRow], scenes: str, base: str) -> str:
     lines = [f"## Scenes: {scenes}", ""]
     lines += [f"Base model, first digits of its SHA-256: `{base or 'not logged'}`.", ""]
     for group, title in GROUP_TITLES.items():
-        found = _find_group(rows, scenes, group)
+        found = at_common_step(log, _find_group(rows, scenes, group))
         if found:
             lines += [f"### {title}", "", *_table(found), ""]
     clips = collect_clips_curves(rows, scenes)
@@ -196,8 +196,8 @@ def _area(area: Area | None) -> str:
     return f"{area.value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if area.interval else "")
 
 
-def _document(rows: Sequence[ResultRow], scenes: Sequence[str]) -> dict[str, object]:
-    by_scenes = {name: _document_rows(rows, name) for name in scenes}
+def _document(log: RunLog, rows: Sequence[ResultRow], scenes: Sequence[str]) -> dict[str, object]:
+    by_scenes = {name: _document_rows(log, rows, name) for name in scenes}
     clips = {name: collect_clips_curves(rows, name) for name in scenes}
     main = MAIN_SCENES if MAIN_SCENES in scenes else scenes[0]
     return {
@@ -212,11 +212,12 @@ def _document(rows: Sequence[ResultRow], scenes: Sequence[str]) -> dict[str, obj
     }
 
 
-def _document_rows(rows: Sequence[ResultRow], scenes: str) -> dict[str, object]:
-    """Give every row under each of its names, with the area of the table that the name is from."""
+def _document_rows(log: RunLog, rows: Sequence[ResultRow], scenes: str) -> dict[str, object]:
+    """Give every row under each of its names, as it stands in the table that the name is from."""
     documents: dict[str, object] = {}
     for group in GROUP_TITLES:
-        found = {row.name: row for row in _find_group(rows, scenes, group)}
+        found = at_common_step(log, _find_group(rows, scenes, group))
+        found = {row.name: row for row in found}
         areas = table_areas(list(found.values()))
         runs = {name: name for name, row in found.items() if row.group == group}
         runs |= {name: same for name, same in SAME_RUN.items() if SAME_RUN_GROUPS[name] == group}

@@ -15,7 +15,7 @@ from training.results_curve import Area, Curve, common_range, measure_area
 from training.rows import ROWS
 from training.run_log import RunLine, RunLog
 
-__all__ = ["ResultRow", "collect", "table_areas"]
+__all__ = ["ResultRow", "at_common_step", "collect", "table_areas"]
 
 VERDICT_LETTERS = frozenset("twn")
 
@@ -29,7 +29,7 @@ class ResultRow:
         title: For people.
         group: Table it stands in.
         scenes: Which held-out scenes.
-        step: Training steps at the end.
+        step: Training steps after which the rates are; `collect` gives the last.
         num_clips: Clips trained on.
         num_scenes: Scenes per seed.
         seeds: Of the trainings.
@@ -99,10 +99,34 @@ def collect(log: RunLog) -> list[ResultRow]:
     found = []
     for row in ROWS.values():
         for name in scenes:
-            lines = [line for line in log.lines if (line.row, line.scenes) == (row.name, name)]
-            if lines:
-                found.append(_collect_row(log, row.name, name, lines))
+            steps = [line.step for line in _lines(log, row.name, name)]
+            if steps:
+                found.append(_collect_row(log, row.name, name, max(steps)))
     return found
+
+
+def at_common_step(log: RunLog, rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """Bring the rows of one table to the last step that all of them were measured at.
+
+    A row that was trained longer would look better for that alone.
+
+    Args:
+        log: That the rows were collected from.
+        rows: Of the table.
+
+    Returns:
+        The rows, with whole curves; as they are if they share no step. Rows without training stay.
+    """
+    steps = [{step for step, _ in row.curve} for row in rows if row.step]
+    shared = set.intersection(*steps) if steps else set()
+    if not shared:
+        return list(rows)
+    return [
+        row
+        if row.step in (0, max(shared))
+        else _collect_row(log, row.name, row.scenes, max(shared))
+        for row in rows
+    ]
 
 
 def table_areas(rows: Sequence[ResultRow]) -> dict[str, Area | None]:
@@ -119,9 +143,13 @@ def table_areas(rows: Sequence[ResultRow]) -> dict[str, Area | None]:
     return {name: measure_area(curve, steps) for name, curve in curves.items()}
 
 
-def _collect_row(log: RunLog, name: str, scenes: str, lines: list[RunLine]) -> ResultRow:
-    row, last_step = ROWS[name], max(line.step for line in lines)
-    ends = _most_scenes(lines, last_step)
+def _lines(log: RunLog, name: str, scenes: str) -> list[RunLine]:
+    return [line for line in log.lines if (line.row, line.scenes) == (name, scenes)]
+
+
+def _collect_row(log: RunLog, name: str, scenes: str, step: int) -> ResultRow:
+    row, lines = ROWS[name], _lines(log, name, scenes)
+    ends = _most_scenes(lines, step)
     num_scenes, curve = ends[0].num_scenes, _curve(log, lines)
     rates = {
         key: [float(log.lines[line][key]) for line in ends]
@@ -136,7 +164,7 @@ def _collect_row(log: RunLog, name: str, scenes: str, lines: list[RunLine]) -> R
         title=row.title,
         group=row.group,
         scenes=scenes,
-        step=last_step,
+        step=step,
         num_clips=ends[0].num_clips,
         num_scenes=num_scenes,
         seeds=tuple(sorted(line.seed for line in ends)),

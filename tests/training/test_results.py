@@ -9,7 +9,7 @@ from tavid_core.errors import ConfigError, InputError
 from training.quality import QUALITY_NAMES
 from training.results import main, write_results
 from training.results_clips import collect_clips_curves
-from training.results_table import collect, table_areas
+from training.results_table import at_common_step, collect, table_areas
 from training.rows import CLIP_CURVES, ROWS, SAME_RUN, SAME_RUN_GROUPS, Row, find_row
 from training.run_log import RunLine, RunLog
 
@@ -113,6 +113,31 @@ def test_areas_of_a_table_end_at_the_last_step_that_all_rows_have(log, tmp_path)
     add(log, "tavid", 100, 0.4, scenes="five")
     five = table_areas([row for row in collect(log) if row.scenes == "five"])
     assert set(five.values()) == {None}
+
+
+def test_a_table_compares_rows_after_equally_many_steps(log, tmp_path):
+    """An ablation of 200 steps stood beside ours of 400."""
+    pytest.importorskip("matplotlib")
+    add(log, "t2v", 25, 0.3, num_scenes=20)
+    add(log, "t2v", 100, 0.8)
+    add(log, "tavid", 400, 1.0)
+    rows = {row.name: row for row in collect(log) if row.scenes == "three"}
+    assert (rows["tavid"].step, rows["tavid"].target_contact) == (400, 1.0)
+    level = at_common_step(log, [rows["base"], rows["t2v"], rows["tavid"]])
+    assert [(row.step, row.target_contact) for row in level] == [(0, 0.3), (100, 0.8), (100, 0.85)]
+    assert level[2].curve == rows["tavid"].curve
+    assert (level[2].seeds, level[2].interval) == ((0, 1), pytest.approx((0.794, 0.893), abs=1e-3))
+    write_results(log, tmp_path)
+    found = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert {name: found[name]["step"] for name in ("tavid", "v2t", "t2v")} == {
+        "tavid": 400,
+        "v2t": 100,
+        "t2v": 100,
+    }
+    # Where rows share no step each says its own.
+    add(log, "lambda_1", 70, 0.5)
+    rows = {row.name: row for row in collect(log) if row.scenes == "three"}
+    assert at_common_step(log, [rows["lambda_1"], rows["tavid"]])[1].step == 400
 
 
 def test_the_interval_of_an_area_is_over_the_scenes(tmp_path):
