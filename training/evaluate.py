@@ -140,6 +140,17 @@ def _describe(rates: dict) -> str:
     return "  ".join(words)
 
 
+def _describe_sizes(rates: dict) -> list[str]:
+    lines = []
+    for size in rates["by_target_size"]:
+        (low, high), (least, most) = size["target_share"], size["target_contact_interval"]
+        lines.append(
+            f"        of targets of {low:.1%} to {high:.1%} of the picture: "
+            f"{size['target_contact']:.3f} [{least:.3f}, {most:.3f}] of {size['num_scenes']}"
+        )
+    return lines
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Evaluate the rows and print a table, or one line of JSON.
 
@@ -165,7 +176,7 @@ def main(arguments: list[str] | None = None) -> int:
     if "referee_accuracy" in result:
         print(f"referee right on real clips: {result['referee_accuracy']:.3f}")
     for row in options.rows:
-        print(f"{row:>6}: {_describe(result[row])}")
+        print("\n".join([f"{row:>6}: {_describe(result[row])}", *_describe_sizes(result[row])]))
     return 0
 
 

@@ -23,6 +23,7 @@ from training.quality import QUALITY_NAMES, measure_quality
 from training.referee import Tally, judge
 from training.rollouts import BatchContext, Imagined, imagine_batches
 from training.sloppy_masks import make_sloppy
+from training.target_sizes import tally_by_size
 
 __all__ = ["Measured", "RequestChange", "attention_iou", "measure", "spoil_target"]
 
@@ -39,22 +40,29 @@ class Measured:
             token.
         quality: Means by the names of `QUALITY_NAMES`.
         verdicts: First letters of the verdicts, scene by scene.
+        by_target_size: What `tally_by_size` gives.
     """
 
     tally: Tally
     attention_iou: float | None
     quality: Mapping[str, float]
     verdicts: str = ""
+    by_target_size: Sequence[Mapping[str, object]] = ()
 
     def to_json(self) -> dict[str, object]:
         """Give JSON values.
 
         Returns:
-            Rates, intervals, number of scenes, overlap, "quality".
+            Rates, intervals, number of scenes, overlap, "quality", "by_target_size".
         """
         iou = None if self.attention_iou is None else round(self.attention_iou, 4)
         quality = {name: round(value, 4) for name, value in self.quality.items()}
-        return {**self.tally.summary(), "attention_iou": iou, "quality": quality}
+        return {
+            **self.tally.summary(),
+            "attention_iou": iou,
+            "quality": quality,
+            "by_target_size": [dict(size) for size in self.by_target_size],
+        }
 
 
 def measure(
@@ -125,6 +133,9 @@ def _sum_up(seen: Sequence[_Scene]) -> Measured:
         attention_iou=float(np.mean(overlaps)) if overlaps else None,
         quality={n: float(np.mean([s.quality[n] for s in seen])) for n in QUALITY_NAMES},
         verdicts="".join(scene.verdict[0] for scene in seen),
+        by_target_size=tally_by_size(
+            [scene.target_share for scene in seen], [scene.verdict for scene in seen]
+        ),
     )
 
 
@@ -133,6 +144,7 @@ class _Scene:
     """What was seen of one scene."""
 
     verdict: str
+    target_share: float
     attention_iou: float | None
     quality: Mapping[str, float]
 
@@ -143,6 +155,7 @@ def _look(folder: Path, record: ClipRecord, clip: Imagined, detector: KeypointDe
     has_map = clip.attention_map is not None
     return _Scene(
         verdict=judge(clip.frames, masks, target, detector),
+        target_share=float(masks[target].mean()),
         attention_iou=attention_iou(clip.attention_map, masks[target]) if has_map else None,
         quality=measure_quality(clip.frames),
     )

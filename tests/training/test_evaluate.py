@@ -94,10 +94,12 @@ def test_referee_accuracy_is_the_share_of_right_verdicts(folder, tmp_path):
 
 def check_row(row):
     intervals = {f"{name}_interval" for name in VERDICTS}
-    assert set(row) == {"num_scenes", "attention_iou", "quality", *VERDICTS, *intervals}
+    more = {"num_scenes", "attention_iou", "quality", "by_target_size"}
+    assert set(row) == {*more, *VERDICTS, *intervals}
     assert set(row["quality"]) == set(QUALITY_NAMES)
     assert row["num_scenes"] == 2
     assert sum(row[name] for name in VERDICTS) == pytest.approx(1.0)
+    assert sum(size["num_scenes"] for size in row["by_target_size"]) == row["num_scenes"]
     for name in VERDICTS:
         low, high = row[f"{name}_interval"]
         assert 0.0 <= low <= row[name] <= high <= 1.0
