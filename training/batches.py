@@ -1,6 +1,6 @@
 """Batches drawn from the latent cache, each a function of its generator alone.
 
-Shapes: B batch, F latent frames, C channels, H x W latents, S mask slots.
+Shapes: B batch, F latent frames, C channels, H x W latents, N clips, S mask slots.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import numpy as np
 import torch
 from diffusers import CogVideoXTransformer3DModel
 from diffusers.models.embeddings import get_3d_rotary_pos_embed
+from numpy.typing import NDArray
 
 from tavid_core.mask import mask_to_grid
 from training.cache import LatentCache
 
-__all__ = ["Batch", "draw_batch", "latent_masks", "rotary_embedding"]
+__all__ = ["Batch", "draw_batch", "latent_masks", "masks_to_grids", "rotary_embedding"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +82,20 @@ def latent_masks(cache: LatentCache, latent_hw: tuple[int, int]) -> torch.Tensor
     Returns:
         0 or 1, float32 (N, S, H, W).
     """
-    masks_NSHW = cache.masks_NSHW.numpy().astype(bool)
-    grids = [[mask_to_grid(mask, latent_hw) for mask in slots] for slots in masks_NSHW]
+    return masks_to_grids(cache.masks_NSHW.numpy().astype(bool), latent_hw)
+
+
+def masks_to_grids(masks_NSHW: NDArray[np.bool_], grid_hw: tuple[int, int]) -> torch.Tensor:
+    """Shrink the masks of several clips to a grid.
+
+    Args:
+        masks_NSHW: At the size of the pictures.
+        grid_hw: Rows and columns of the grid.
+
+    Returns:
+        0 or 1, float32 (N, S, *grid_hw).
+    """
+    grids = [[mask_to_grid(mask, grid_hw) for mask in slots] for slots in masks_NSHW]
     return torch.from_numpy(np.array(grids))
 
 

@@ -136,7 +136,7 @@ def _describe(rates: dict) -> str:
         words.append(f"{title} {rates[name]:.3f} [{low:.3f}, {high:.3f}]")
     if rates["attention_iou"] is not None:
         words.append(f"attention IoU {rates['attention_iou']:.2f}")
-    words.append(f"background {rates['quality']['background_psnr_db']:.1f} dB")
+    words.append(f"background {rates['quality']['background_psnr_real_db']:.1f} dB")
     return "  ".join(words)
 
 

@@ -31,7 +31,8 @@ class FinetuneConfig:
             exp(N(-3, 0.5)), of which a step takes one; 0 = the clean image.
         use_mask: False keeps the mask channel at zero, for runs that shall not know the target.
         sloppy_masks: Spoils the mask channel, each sample its own way; the attention loss keeps
-            the exact mask.
+            the exact mask,
+        sloppy_loss_masks: unless this is set too, and there is no exact mask to learn from.
         prompt: Slot words, their sentence and where it stands.
         gradient_checkpointing: Computes activations again instead of keeping them.
         micro_batch_size: Clips at a time in each process, the others after them; None = the
@@ -55,6 +56,7 @@ class FinetuneConfig:
     num_noisy_images: int = 0
     use_mask: bool = True
     sloppy_masks: bool = False
+    sloppy_loss_masks: bool = False
     prompt: PromptConfig = dataclasses.field(default_factory=PromptConfig)
     gradient_checkpointing: bool = False
     micro_batch_size: int | None = None
@@ -76,6 +78,10 @@ class FinetuneConfig:
         if not 0 <= self.num_noisy_images <= 64:
             raise ConfigError(
                 f"num_noisy_images must be in 0..64, got {self.num_noisy_images}. Try 4."
+            )
+        if self.sloppy_loss_masks and not self.sloppy_masks:
+            raise ConfigError(
+                "sloppy_loss_masks must be false where sloppy_masks is, got true. Set both."
             )
         self._check_engine()
 
@@ -143,6 +149,7 @@ SETTINGS: dict[str, tuple[str | None, str, Callable[[str], Any], str]] = {
     "num_noisy_images": (None, "num_noisy_images", int, "a whole number"),
     "use_mask": (None, "use_mask", _flag, "true or false"),
     "sloppy_masks": (None, "sloppy_masks", _flag, "true or false"),
+    "sloppy_loss_masks": (None, "sloppy_loss_masks", _flag, "true or false"),
     "gradient_checkpointing": (None, "gradient_checkpointing", _flag, "true or false"),
     "micro_batch_size": (None, "micro_batch_size", int, "a whole number"),
     "precision": (None, "precision", str, "a word"),

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from tavid_core.attention import AttentionRecorder, token_grid
-from tavid_core.mask import mask_to_grid
 from tavid_core.pipeline import TargetAwarePipeline
-from training.batches import latent_masks, rotary_embedding
+from training.batches import latent_masks, masks_to_grids, rotary_embedding
 from training.cache import LatentCache
 from training.device import half_precision
 from training.finetune_config import FinetuneConfig
@@ -88,14 +88,14 @@ class FinetuneLoss:
             blocks=supervision.draw(self.num_blocks, self.samples.step_generator(step)),
             direction=supervision.direction,
         )
-        masks = self._mask_channels(noisy, batch.clips_B, step, indices)
-        prediction = self._predict(noisy, batch, masks, captions, recorder)
+        masks, masks_BSQ = self._masks(batch.clips_B, step, indices)
+        channels = self._mask_channels(noisy, masks)
+        prediction = self._predict(noisy, batch, channels, captions, recorder)
         diffusion = diffusion_loss(
             scheduler, prediction.float(), noisy, batch.latents_BFCHW, batch.timesteps_B
         )
         if not supervision.weight:
             return {"loss": diffusion, "diffusion": diffusion}
-        masks_BSQ = self.token_masks_NSQ[batch.clips_B].to(self.device)
         attention = attention_loss(recorder.mean_map(), masks_BSQ, supervision.normalization)
         loss = diffusion + supervision.weight * attention
         return {"loss": loss, "diffusion": diffusion, "attention": attention}
@@ -126,26 +126,32 @@ class FinetuneLoss:
         )
         return self.texts(ids_BL.to(self.device))
 
-    def _mask_channels(
-        self, noisy_BFCHW: torch.Tensor, clips_B: torch.Tensor, step: int, indices: Sequence[int]
-    ) -> torch.Tensor:
+    def _masks(
+        self, clips_B: torch.Tensor, step: int, indices: Sequence[int]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the masks of the channel (B, S, H, W), and those of the attention loss (B, S, Q)."""
+        shown_BSHW, wanted_BSQ = self.masks_NSHW[clips_B], self.token_masks_NSQ[clips_B]
+        if self.config.sloppy_masks:
+            spoilt_BSHW = self._spoil(clips_B, step, indices)
+            shown_BSHW = masks_to_grids(spoilt_BSHW, tuple(shown_BSHW.shape[-2:]))
+            if self.config.sloppy_loss_masks:
+                wanted_BSQ = masks_to_grids(spoilt_BSHW, self.grid_hw).flatten(2)
+        return shown_BSHW, wanted_BSQ.to(self.device)
+
+    def _mask_channels(self, noisy_BFCHW: torch.Tensor, masks_BSHW: torch.Tensor) -> torch.Tensor:
         """Masks in the first latent frame, zeros after it (paper, visual path)."""
-        num_slots = self.masks_NSHW.shape[1]
+        num_slots = masks_BSHW.shape[1]
         channels = torch.zeros_like(noisy_BFCHW[:, :, :1]).repeat(1, 1, num_slots, 1, 1)
         if self.config.use_mask:
-            masks_BSHW = self.masks_NSHW[clips_B]
-            if self.config.sloppy_masks:
-                masks_BSHW = self._spoil(clips_B, step, indices)
             channels[:, 0] = masks_BSHW.to(channels)
         return channels
 
-    def _spoil(self, clips_B: torch.Tensor, step: int, indices: Sequence[int]) -> torch.Tensor:
-        """Give the masks as people give them, a function of (seed, step, index)."""
-        latent_hw, seed = tuple(self.masks_NSHW.shape[-2:]), self.config.loop.seed
-        spoilt = []
+    def _spoil(self, clips_B: torch.Tensor, step: int, indices: Sequence[int]) -> NDArray[np.bool_]:
+        """Give the masks as people give them, (B, S, H, W); a function of (seed, step, index)."""
+        seed, spoilt = self.config.loop.seed, []
         for clip, index in zip(clips_B.tolist(), indices, strict=True):
             exact_SHW = self.cache.masks_NSHW[clip].numpy().astype(bool)
             number = step * self.config.batch_size + index
             slots = [make_sloppy(mask, seed, number) if mask.any() else mask for mask in exact_SHW]
-            spoilt.append(np.stack([mask_to_grid(mask, latent_hw) for mask in slots]))
-        return torch.from_numpy(np.stack(spoilt))
+            spoilt.append(np.stack(slots))
+        return np.stack(spoilt)

@@ -169,9 +169,10 @@ class FinetuneRun:
             # Its range is over the samples of a forward pass: their number is part of the maths.
             share = self.config.batch_size // engine.num_processes
             identity["micro_batch_size"] = self.config.micro_batch_size or share
-        if not self.config.sloppy_masks:
-            # Runs that began before this setting was there are still the same.
-            del identity["sloppy_masks"]
+        for name in ("sloppy_masks", "sloppy_loss_masks"):
+            if not identity[name]:
+                # Runs that began before this setting was there are still the same.
+                del identity[name]
         if self.config.loop.schedule == "constant":
             # More steps are then a longer run, not another one.
             del identity["loop.num_steps"]

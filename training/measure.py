@@ -157,7 +157,7 @@ def _look(folder: Path, record: ClipRecord, clip: Imagined, detector: KeypointDe
         verdict=judge(clip.frames, masks, target, detector),
         target_share=float(masks[target].mean()),
         attention_iou=attention_iou(clip.attention_map, masks[target]) if has_map else None,
-        quality=measure_quality(clip.frames),
+        quality=measure_quality(clip.frames, read_frames(folder, record)),
     )
 
 

@@ -4,7 +4,8 @@ The base model has no mask channel, so the mask acts where words meet pixels: fo
 of the first latent frame, or of every one, the score of the target word's key is raised inside the
 mask and lowered outside of it.
 
-Shape suffixes: B batch, H heads, N tokens, D width of a head, Q video tokens of one latent frame.
+Shape suffixes: B batch, H heads, N tokens, D width of a head, L text tokens, Q video tokens of one
+latent frame.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from diffusers.models.attention_processor import Attention, CogVideoXAttnProcess
 from diffusers.models.embeddings import apply_rotary_emb
 from torch.nn import functional
 
-from tavid_core.errors import ConfigError, ShapeError
+from tavid_core.errors import ConfigError, PromptError, ShapeError
 from tavid_core.mask import mask_to_grid
 from tavid_core.pipeline import TargetAwarePipeline
-from tavid_core.prompt import Tokenizer, find_slot_index
+from tavid_core.prompt import Tokenizer
 from tavid_core.types import PlanRequest
 
 __all__ = ["AttentionModulation", "last_word", "modulate", "modulated"]
@@ -39,14 +40,14 @@ class AttentionModulation:
     Args:
         strength: Added to the score inside the mask and taken off outside, in natural-log units:
             before the softmax is renormalised, weights grow by exp(strength) inside.
-        token_index_B: Position of the target word in the text tokens, int64.
+        is_word_BL: Which text tokens are the target word's pieces, bool; each is raised alike.
         mask_BQ: The mask on the grid of video tokens, 0 or 1, float32.
         all_frames: Whether the tokens of every latent frame are told where the mask was in the
             first, the only one in which it is known; else those of the first frame alone.
 
     Raises:
         ConfigError: If the strength is not finite and at least 0.
-        ShapeError: If token positions and masks are not one per sample.
+        ShapeError: If words and masks are not one per sample.
 
     References:
         arXiv 2503.18950, main table, "attention modulation". The paper does not give the rule;
@@ -55,7 +56,7 @@ class AttentionModulation:
     """
 
     strength: float
-    token_index_B: torch.Tensor
+    is_word_BL: torch.Tensor
     mask_BQ: torch.Tensor
     all_frames: bool = False
 
@@ -63,13 +64,13 @@ class AttentionModulation:
         """Check the strength and the shapes."""
         if not (math.isfinite(self.strength) and self.strength >= 0):
             raise ConfigError(f"strength must be finite and 0 or more, got {self.strength}. Try 2.")
-        if self.mask_BQ.ndim != 2 or self.token_index_B.shape != self.mask_BQ.shape[:1]:
+        shapes = self.mask_BQ.shape, self.is_word_BL.shape
+        if [len(shape) for shape in shapes] != [2, 2] or shapes[0][0] != shapes[1][0]:
             raise ShapeError(
-                "mask_BQ must have one row per token position, got "
-                f"{tuple(self.mask_BQ.shape)} for {tuple(self.token_index_B.shape)}. "
-                "Give one mask and one position per sample.",
+                f"mask_BQ must have one row per word, got {tuple(shapes[0])} for "
+                f"{tuple(shapes[1])}. Give one mask and one word per sample.",
                 self.mask_BQ.shape,
-                (*self.token_index_B.shape, None),
+                (*self.is_word_BL.shape[:1], None),
             )
 
     def widen(
@@ -97,8 +98,8 @@ class AttentionModulation:
         told = slice(num_text_tokens, num_text_tokens + signs_BQ.shape[1])
         more_query[-batch:, :, told, 0] = self.strength * math.sqrt(width) * signs_BQ[:, None]
         more_key = torch.zeros_like(key_BHND[..., :1])
-        rows = torch.arange(len(more_key) - batch, len(more_key), device=more_key.device)
-        more_key[rows, :, self.token_index_B.to(more_key.device)] = 1.0
+        length = self.is_word_BL.shape[1]
+        more_key[-batch:, :, :length, 0] = self.is_word_BL.to(more_key)[:, None]
         padding = (0, PADDING - 1)
         return (
             torch.cat([query_BHND, functional.pad(more_query, padding)], dim=-1),
@@ -189,25 +190,40 @@ def modulate(
         The modulation.
 
     Raises:
-        PromptError: If a prompt's last word is not exactly one token.
+        PromptError: If a prompt's last word is cut off.
     """
     grid_hw = pipeline.token_grid()
     length = pipeline.transformer.config.max_text_seq_length
-    tokens = [
+    words = [
         _find_last_word(pipeline.tokenizer, request.prompt.strip(), length) for request in requests
     ]
     masks = [torch.from_numpy(mask_to_grid(r.target_mask, grid_hw)).flatten() for r in requests]
     return AttentionModulation(
         strength=strength,
-        token_index_B=torch.tensor(tokens),
+        is_word_BL=torch.stack(words),
         mask_BQ=torch.stack(masks),
         all_frames=all_frames,
     )
 
 
-def _find_last_word(tokenizer: Tokenizer, prompt: str, max_length: int) -> int:
+def _find_last_word(tokenizer: Tokenizer, prompt: str, max_length: int) -> torch.Tensor:
+    """Mark the tokens of the last word, bool (L,); a word that tokenizers split has several."""
     word = last_word(prompt)
-    return find_slot_index(tokenizer, prompt, word, max_length, from_character=prompt.rindex(word))
+    start = prompt.rindex(word)
+    end = start + len(word)
+    offsets = tokenizer(
+        prompt, truncation=True, max_length=max_length, return_offsets_mapping=True
+    )["offset_mapping"]
+    if max(last for _, last in offsets) < end:
+        raise PromptError(
+            f"prompt must leave room for '{word}' within {max_length} tokens, got {prompt!r}. "
+            "Shorten it."
+        )
+    is_word_L = torch.zeros(max_length, dtype=torch.bool)
+    is_word_L[: len(offsets)] = torch.tensor(
+        [first < end and last > start for first, last in offsets]
+    )
+    return is_word_L
 
 
 def last_word(prompt: str) -> str:

@@ -1,4 +1,4 @@
-"""Quality of videos without networks: stand-ins for four measures of VBench, background PSNR.
+"""Quality of videos without networks: stand-ins for four measures of VBench, and the background.
 
 VBench asks networks (DINO, CLIP, RAFT, AMT); these ask pixels and dense optical flow, so the
 numbers have names of their own and compare rows of one table with each other, with nothing else.
@@ -21,7 +21,8 @@ QUALITY_NAMES = (
     "background_consistency_ssim",
     "motion_smoothness_warp",
     "dynamic_degree_dis",
-    "background_psnr_db",
+    "background_psnr_real_db",
+    "spurious_change_share",
 )
 # What differs from frame 0 by more is motion, not the decoder's noise; 0..255.
 CHANGE_LEVELS = 24.0
@@ -29,28 +30,33 @@ NUM_BINS = 8
 MAX_PSNR_DB = 60.0
 
 
-def measure_quality(frames: NDArray[np.uint8]) -> dict[str, float]:
+def measure_quality(frames: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
     """Measure one video, whose camera stands still.
 
     Args:
         frames: RGB, uint8 (T, H, W, 3), at least 3.
+        truth: A real video that begins with the same picture, likewise; it may be longer.
 
     Returns:
         By the names of `QUALITY_NAMES`:
         - subject_consistency_histogram: likeness of the colours of what moves from frame to
           frame, 0..1;
-        - background_consistency_ssim: structural similarity with frame 0 where nothing moves,
-          -1..1;
+        - background_consistency_ssim: structural similarity with the own frame 0 where nothing
+          moves, -1..1;
         - motion_smoothness_warp: 1 less the error of a frame guessed from its two neighbours by
           half their flow, in shares of full scale;
         - dynamic_degree_dis: mean over time of the flow's 95th percentile, in shares of the
           diagonal per frame;
-        - background_psnr_db: against frame 0 where nothing moves.
+        - background_psnr_real_db: see `background_psnr_db`; blind to what changes by more than
+          noise, which is counted by
+        - spurious_change_share: of the pixels that stand still in the real video, those that
+          change in this one, 0..1: other motion, or a background that breaks.
 
     Raises:
-        ShapeError: If the frames are not such an array.
+        ShapeError: If the videos are not such arrays of one size.
     """
     check_shape("frames", frames.shape, (None, None, None, 3), "Stack RGB frames.")
+    check_shape("truth", truth.shape, (None, *frames.shape[1:]), "Give the real video.")
     grey = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in frames]
     is_moving = _moving(frames)
     flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -62,27 +68,32 @@ def measure_quality(frames: NDArray[np.uint8]) -> dict[str, float]:
         "background_consistency_ssim": _background_ssim(grey, ~is_moving.any(axis=0)),
         "motion_smoothness_warp": _smoothness(grey, flow),
         "dynamic_degree_dis": float(np.mean(speeds)) / diagonal,
-        "background_psnr_db": background_psnr_db(frames),
+        "background_psnr_real_db": background_psnr_db(frames, truth),
+        "spurious_change_share": _spurious_change(is_moving, _moving(truth)),
     }
 
 
-def background_psnr_db(frames: NDArray[np.uint8], truth: NDArray[np.uint8] | None = None) -> float:
+def background_psnr_db(frames: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
     """Say how well what does not move is kept.
 
     Args:
         frames: RGB, uint8 (T, H, W, 3).
-        truth: A real video of the same scene, whose motion also counts as such, or None.
+        truth: A real video that begins with the same picture; what moves in either is left out.
 
     Returns:
-        Decibels against frame 0 of `truth`, or of `frames`; at most 60.
+        Decibels against frame 0 of `truth`; at most 60, and 0 if everything moves.
     """
-    first = frames[0] if truth is None else truth[0]
-    is_moving = _moving(frames).any(axis=0)
-    if truth is not None:
-        is_moving |= _moving(truth).any(axis=0)
-    error = (frames[1:].astype(np.float64) - first)[:, ~is_moving]
-    mean = float(np.square(error).mean()) if error.size else 0.0
+    is_still = ~(_moving(frames).any(axis=0) | _moving(truth).any(axis=0))
+    if not is_still.any():
+        return 0.0
+    error = (frames[1:].astype(np.float64) - truth[0])[:, is_still]
+    mean = float(np.square(error).mean())
     return min(MAX_PSNR_DB, float(10 * np.log10(255.0**2 / max(mean, 1e-9))))
+
+
+def _spurious_change(is_moving: NDArray[np.bool_], is_moving_really: NDArray[np.bool_]) -> float:
+    stands_still = ~is_moving_really.any(axis=0)
+    return float(is_moving[:, stands_still].any(axis=0).mean()) if stands_still.any() else 0.0
 
 
 def _moving(frames: NDArray[np.uint8]) -> NDArray[np.bool_]:

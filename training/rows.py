@@ -104,20 +104,20 @@ _ALL = (
     ),
     Row(
         name="blocks_fixed",
-        title="fixed blocks",
+        title="fixed blocks, 2 and 3",
         group="blocks",
         settings=("block_choice=fixed", "attention_blocks=2,3"),
     ),
     Row(
         name="blocks_uniform",
-        title="uniform blocks",
+        title="uniform blocks, 1 and 4",
         group="blocks",
         settings=("block_choice=uniform",),
         paper=0.839,
     ),
     Row(
         name="blocks_random_all",
-        title="random over all blocks",
+        title="two drawn of all blocks",
         group="blocks",
         settings=("attention_blocks=0,1,2,3,4,5",),
         paper=0.840,

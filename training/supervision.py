@@ -110,8 +110,8 @@ class SupervisionConfig:
         if self.choice == "all":
             return tuple(range(num_model_blocks))
         if self.choice == "uniform":
-            places = torch.linspace(0, num_model_blocks - 1, self.num_blocks)
-            return tuple(sorted({round(float(place)) for place in places}))
+            stride = num_model_blocks / self.num_blocks
+            return tuple(int((place + 0.5) * stride) for place in range(self.num_blocks))
         return tuple(sorted(self.blocks))
 
     def draw(self, num_model_blocks: int, generator: torch.Generator) -> list[int]:

@@ -74,6 +74,7 @@ def test_paper_recipe_is_the_papers_to_the_letter():
         "num_noisy_images": 4,
         "use_mask": True,
         "sloppy_masks": False,
+        "sloppy_loss_masks": False,
         "prompt.slot_words": ("target",),
         "prompt.sentence": "The person interacts with {target} object.",
         "prompt.added_tokens": False,

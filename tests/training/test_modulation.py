@@ -1,15 +1,19 @@
 """The training-free baseline: only the target word's scores change, and only as told."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.nn import functional
+from transformers import AutoTokenizer
 
 from tavid_core.errors import ConfigError, PromptError, ShapeError
+from tavid_core.model_folder import find_model_folder
 from tavid_core.types import PlanRequest
 from tests.tiny import make_image, make_mask, make_pipeline
 from training.modulation import AttentionModulation, last_word, modulate, modulated
+from training.sources.sim.parts import HARDER_KINDS, UNSEEN_KINDS
 
 NUM_TEXT, NUM_QUERIES, NUM_FRAMES, NUM_TOKENS, WIDTH = 5, 6, 2, 17, 16
 
@@ -17,7 +21,8 @@ NUM_TEXT, NUM_QUERIES, NUM_FRAMES, NUM_TOKENS, WIDTH = 5, 6, 2, 17, 16
 def make_modulation(strength=1.5, **options):
     return AttentionModulation(
         strength=strength,
-        token_index_B=torch.tensor([3, 1]),
+        # One word of a single token, one of two.
+        is_word_BL=torch.tensor([[0, 0, 0, 1, 0], [0, 1, 1, 0, 0]], dtype=torch.bool),
         mask_BQ=torch.tensor([[1.0, 0, 0, 1, 0, 0], [0.0, 1, 1, 1, 1, 1]]),
         **options,
     )
@@ -25,7 +30,7 @@ def make_modulation(strength=1.5, **options):
 
 def explicit_bias(modulation):
     bias_BNN = torch.zeros(2, NUM_TOKENS, NUM_TOKENS)
-    for sample, token in enumerate(modulation.token_index_B.tolist()):
+    for sample, token in modulation.is_word_BL.nonzero().tolist():
         signs_Q = 2 * modulation.mask_BQ[sample] - 1
         for frame in range(NUM_FRAMES if modulation.all_frames else 1):
             first = NUM_TEXT + frame * NUM_QUERIES
@@ -109,15 +114,37 @@ def test_processors_come_back_after_an_error(pipeline):
 
 def test_the_word_is_the_last_one_of_the_prompt(pipeline):
     request = make_request("the mug on the table, a mug.")
-    index = int(modulate(pipeline, [request], 1.0).token_index_B)
+    ((_, index),) = modulate(pipeline, [request], 1.0).is_word_BL.nonzero().tolist()
     offsets = pipeline.tokenizer(request.prompt, return_offsets_mapping=True)["offset_mapping"]
     assert offsets[index][1] == request.prompt.rindex("mug") + 3
     assert last_word("Take it!") == "it"
 
 
+def test_all_pieces_of_a_word_are_raised():
+    """Kinds of objects that the tokenizer splits ended a measurement."""
+    tokenizer = AutoTokenizer.from_pretrained(
+        find_model_folder("mini") / "tokenizer", local_files_only=True
+    )
+    pipeline = SimpleNamespace(
+        tokenizer=tokenizer,
+        token_grid=lambda: (4, 6),
+        transformer=SimpleNamespace(config=SimpleNamespace(max_text_seq_length=32)),
+    )
+    kinds = [*HARDER_KINDS, *UNSEEN_KINDS]
+    requests = [make_request(f"A person lifts the white {kind}.") for kind in kinds]
+    marks_BL = modulate(pipeline, requests, 1.0).is_word_BL
+    assert marks_BL.shape == (len(kinds), 32)
+    for kind, request, marks_L in zip(kinds, requests, marks_BL, strict=True):
+        ids = tokenizer(request.prompt)["input_ids"]
+        pieces = [ids[i] for i in marks_L.nonzero().flatten().tolist()]
+        assert tokenizer.decode(pieces).strip() == kind
+    assert (marks_BL.sum(1) > 1).any()
+
+
 def test_words_that_cannot_be_raised_are_refused(pipeline):
-    with pytest.raises(PromptError, match="must be exactly one token"):
-        modulate(pipeline, [make_request("the hand lifts the zyx.")], 1.0)
+    length = pipeline.transformer.config.max_text_seq_length
+    with pytest.raises(PromptError, match="prompt must leave room for 'mug' within"):
+        modulate(pipeline, [make_request("the red " * length + "mug.")], 1.0)
     with pytest.raises(ConfigError, match="prompt must have words"):
         last_word(" ... ")
 
@@ -127,7 +154,7 @@ def test_unusable_settings_are_refused():
         make_modulation(-1.0)
     with pytest.raises(ConfigError, match="strength must be finite"):
         make_modulation(math.nan)
-    with pytest.raises(ShapeError, match="one row per token position"):
+    with pytest.raises(ShapeError, match="one row per word"):
         AttentionModulation(
-            strength=1.0, token_index_B=torch.tensor([1]), mask_BQ=torch.zeros(2, 6)
+            strength=1.0, is_word_BL=torch.ones(1, 5, dtype=torch.bool), mask_BQ=torch.zeros(2, 6)
         )

@@ -59,16 +59,16 @@ def test_rows_of_two_base_models_are_no_table(log, tmp_path):
 def test_quality_is_a_table_of_the_rows_that_have_it(log, tmp_path):
     pytest.importorskip("matplotlib")
     for seed, psnr_db in ((0, 30.0), (1, 40.0)):
-        quality = {**QUALITY, "background_psnr_db": psnr_db}
+        quality = {**QUALITY, "background_psnr_real_db": psnr_db}
         add(log, "base_data", 100, 0.4, seed=seed, quality=quality)
     rows = {row.name: row for row in collect(log)}
-    assert rows["base_data"].quality == {**QUALITY, "background_psnr_db": 35.0}
+    assert rows["base_data"].quality == {**QUALITY, "background_psnr_real_db": 35.0}
     assert rows["tavid"].quality == {}
     write_results(log, tmp_path)
     table = (tmp_path / "results.md").read_text().partition("### Quality")[2].splitlines()
-    assert "background psnr db" in table[2]
+    assert "background psnr real db" in table[2]
     assert [line for line in table if line.startswith("| base + data")] == [
-        "| base + data, no target input | 100 | 0.500 | 0.500 | 0.500 | 0.500 | 35.000 |"
+        "| base + data, no target input | 100 | 0.500 | 0.500 | 0.500 | 0.500 | 35.000 | 0.500 |"
     ]
 
 

@@ -56,7 +56,10 @@ def test_other_choices_are_the_same_in_every_step():
     fixed = SupervisionConfig(blocks=(20, 5, 11), choice="fixed")
     assert fixed.draw(42, generator) == [5, 11, 20]
     uniform = SupervisionConfig(choice="uniform", num_blocks=4)
-    assert uniform.draw(10, generator) == [0, 3, 6, 9]
+    assert uniform.draw(10, generator) == [1, 3, 6, 8]
+    assert uniform.draw(4, generator) == [0, 1, 2, 3]
+    # Not the first and the last block, which are the odd ones.
+    assert SupervisionConfig(choice="uniform", num_blocks=2).draw(6, generator) == [1, 4]
     assert SupervisionConfig(choice="all").draw(3, generator) == [0, 1, 2]
 
 
