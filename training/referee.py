@@ -31,11 +31,11 @@ COVERED = 0.6
 HIDDEN_SURENESS = 0.1
 
 
-def wilson_interval(successes: int, total: int) -> tuple[float, float]:
+def wilson_interval(successes: float, total: int) -> tuple[float, float]:
     """Give the 95 % Wilson interval of a rate.
 
     Args:
-        successes: 0 to total.
+        successes: 0 to total; a part of one where a scene has several seeds.
         total: 1 or more.
 
     Returns:

@@ -17,6 +17,7 @@ from tavid_core.errors import InputError, TavidError
 from training.quality import QUALITY_NAMES
 from training.results_clips import ClipsCurve, collect_clips_curves
 from training.results_curve import Area
+from training.results_difference import compare
 from training.results_plot import draw_clips_curves, draw_curves
 from training.results_table import ResultRow, at_common_step, collect, table_areas
 from training.rows import ROWS, SAME_RUN, SAME_RUN_GROUPS
@@ -34,6 +35,8 @@ GROUP_TITLES = {
 }
 # Scenes that the figures of a row mean where no others are named.
 MAIN_SCENES = "four_look_alikes"
+# What all others are compared with.
+OURS = "tavid"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
 
@@ -147,19 +150,28 @@ def _table(rows: Sequence[ResultRow]) -> list[str]:
     areas = table_areas(rows)
     steps = next((f", {a.places[0]:,} to {a.places[1]:,} steps" for a in areas.values() if a), "")
     head = (
-        f"| row | steps | clips | target | wrong | none | area under the curve{steps} | "
-        "attention IoU | scenes x seeds | paper |"
+        "| row | steps | clips | target | difference to ours | wrong | none | "
+        f"area under the curve{steps} | attention IoU | scenes x seeds | over seeds | paper |"
     )
-    lines = [head, "|" + "---|" * 10]
+    lines = [head, "|" + "---|" * 12]
+    ours = next((row for row in rows if row.name == OURS), None)
     for row in rows:
-        low, high = row.interval
-        iou = row.attention_iou
-        lines.append(
-            f"| {row.title} | {row.step or '-'} | {row.num_clips or '-'} | "
-            f"**{row.target_contact:.3f}** [{low:.3f}, {high:.3f}] | {row.wrong_target:.3f} | "
-            f"{row.no_contact:.3f} | {_area(areas[row.name])} | {_number(iou)} | "
-            f"{row.num_scenes} x {len(row.seeds)} | {_number(row.paper)} |"
-        )
+        difference = None if ours is None else compare(row, ours)
+        cells = [
+            row.title,
+            str(row.step or "-"),
+            str(row.num_clips or "-"),
+            f"**{row.target_contact:.3f}** {_range(row.interval)}",
+            f"{difference.value:+.3f} {_range(difference.interval)}" if difference else "",
+            f"{row.wrong_target:.3f} {_range(row.wrong_target_interval)}",
+            f"{row.no_contact:.3f} {_range(row.no_contact_interval)}",
+            _area(areas[row.name]),
+            _number(row.attention_iou),
+            f"{row.num_scenes} x {len(row.seeds)}",
+            _number(row.seed_spread),
+            _number(row.paper),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
@@ -189,11 +201,14 @@ def _number(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.3f}"
 
 
+def _range(interval: tuple[float, float]) -> str:
+    return f"[{interval[0]:.3f}, {interval[1]:.3f}]"
+
+
 def _area(area: Area | None) -> str:
     if area is None:
         return ""
-    low, high = area.interval or (math.nan, math.nan)
-    return f"{area.value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if area.interval else "")
+    return f"{area.value:.3f}" + (f" {_range(area.interval)}" if area.interval else "")
 
 
 def _document(log: RunLog, rows: Sequence[ResultRow], scenes: Sequence[str]) -> dict[str, object]:
@@ -221,12 +236,18 @@ def _document_rows(log: RunLog, rows: Sequence[ResultRow], scenes: str) -> dict[
         areas = table_areas(list(found.values()))
         runs = {name: name for name, row in found.items() if row.group == group}
         runs |= {name: same for name, same in SAME_RUN.items() if SAME_RUN_GROUPS[name] == group}
-        documents |= {
-            name: found[same].to_json(areas[same]) for name, same in runs.items() if same in found
-        }
+        for name, same in runs.items():
+            if same in found:
+                documents[name] = _document_row(found[same], areas[same], found.get(OURS))
     # Of tables that nothing else is in yet.
     alone = {name: documents[same] for name, same in SAME_RUN.items() if same in documents}
     return {**alone, **documents}
+
+
+def _document_row(row: ResultRow, area: Area | None, ours: ResultRow | None) -> dict[str, object]:
+    difference = None if ours is None else compare(row, ours)
+    told = None if difference is None else difference.to_json()
+    return {**row.to_json(area), "difference_to_ours": told}
 
 
 def main(arguments: list[str] | None = None) -> int:

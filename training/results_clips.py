@@ -85,7 +85,15 @@ def collect_clips_curves(rows: Sequence[ResultRow], scenes: str) -> list[ClipsCu
 
 def _curve(members: Sequence[ResultRow], step: int) -> Curve:
     ordered = sorted(members, key=lambda row: row.num_clips)
+    seeds = sorted({seed for row in ordered for seed in row.verdicts})
     return Curve(
         points=tuple((row.num_clips, dict(row.curve)[step]) for row in ordered),
-        verdicts={row.num_clips: row.verdicts[step] for row in ordered if step in row.verdicts},
+        verdicts={
+            seed: {
+                row.num_clips: row.verdicts[seed][step]
+                for row in ordered
+                if step in row.verdicts.get(seed, {})
+            }
+            for seed in seeds
+        },
     )

@@ -1,20 +1,19 @@
 """The area under a learning curve, and how sure it is.
 
-Shapes: K draws, P places of a curve, S seeds, N scenes.
+Shapes: K draws, P places of a curve, N scenes.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Area", "Curve", "common_range", "measure_area"]
+from training.scene_hits import draw_means, scene_hits
 
-NUM_DRAWS = 2000
+__all__ = ["Area", "Curve", "common_range", "measure_area"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,12 +22,12 @@ class Curve:
 
     Args:
         points: Pairs of place (steps or clips, 1 or more, growing) and rate (0..1).
-        verdicts: By place, of each seed the first letters of the referee's verdicts, scene by
-            scene; a place that the log holds rates of only is left out.
+        verdicts: By seed, by place, the first letters of the referee's verdicts, scene by scene;
+            places that the log holds rates of only are left out.
     """
 
     points: tuple[tuple[int, float], ...]
-    verdicts: Mapping[int, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    verdicts: Mapping[int, Mapping[int, str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,9 +35,11 @@ class Area:
     """Area under a curve, as a share of the whole.
 
     Args:
-        value: The mean rate over the doublings of places, 0..1.
-        interval: 95 % by bootstrap over scenes, seeds taken as they are; None where verdicts of
-            single scenes are missing.
+        value: The mean rate over the doublings of places, 0..1. Where verdicts of single scenes
+            are known, of the scenes that all places have, and of the seeds that have all places:
+            further scenes at the last place would bend the curve.
+        interval: 95 % by bootstrap over these scenes, seeds taken as they are; None where verdicts
+            are missing.
         places: From where to where.
     """
 
@@ -75,38 +76,30 @@ def measure_area(curve: Curve, places: tuple[int, int] | None) -> Area | None:
         return None
     part = [point for point in curve.points if places[0] <= point[0] <= places[1]]
     at_P, rates_P = (np.array(column, dtype=float) for column in zip(*part, strict=True))
+    known = _known(curve, [place for place, _ in part])
+    if not known:
+        return Area(value=float(_areas(at_P, rates_P[None])[0]), interval=None, places=places)
+    hits_PN = np.stack([scene_hits(seeds) for seeds in zip(*known, strict=True)])
+    low, high = np.percentile(_areas(at_P, draw_means(hits_PN)), [2.5, 97.5])
     return Area(
-        value=float(_areas(at_P, rates_P[None])[0]), interval=_interval(curve, at_P), places=places
+        value=float(_areas(at_P, hits_PN.mean(1)[None])[0]),
+        interval=(float(low), float(high)),
+        places=places,
     )
+
+
+def _known(curve: Curve, places: Sequence[int]) -> list[list[str]]:
+    """List, of each seed that has them all, the verdicts at some places, of equally many scenes."""
+    known = [
+        [seed[place] for place in places]
+        for seed in curve.verdicts.values()
+        if all(place in seed for place in places)
+    ]
+    num_scenes = min((len(letters) for seed in known for letters in seed), default=0)
+    return [[letters[:num_scenes] for letters in seed] for seed in known]
 
 
 def _areas(at_P: NDArray[np.float64], rates_KP: NDArray[np.float64]) -> NDArray[np.float64]:
     logs = np.log(at_P)
     means_KP = (rates_KP[:, 1:] + rates_KP[:, :-1]) / 2
     return means_KP @ np.diff(logs) / (logs[-1] - logs[0])
-
-
-def _interval(curve: Curve, at_P: NDArray[np.float64]) -> tuple[float, float] | None:
-    """Draw scenes again and again; a scene keeps what it has at all places, for they are the same.
-
-    Some places are measured on the first scenes only. Those are drawn among themselves, and the
-    further ones too, so that every draw has as many scenes as each place has.
-    """
-    found = [curve.verdicts.get(int(place)) for place in at_P]
-    if not all(found):
-        return None
-    hits = [
-        np.array([[letter == "t" for letter in one] for one in seeds]).mean(0) for seeds in found
-    ]
-    rng = np.random.default_rng(0)
-    sizes = [0, *sorted({len(hits_N) for hits_N in hits})]
-    drawn_KN = np.concatenate(
-        [
-            rng.integers(first, end, (NUM_DRAWS, end - first))
-            for first, end in itertools.pairwise(sizes)
-        ],
-        axis=1,
-    )
-    rates_KP = np.stack([hits_N[drawn_KN[:, : len(hits_N)]].mean(1) for hits_N in hits], axis=1)
-    low, high = np.percentile(_areas(at_P, rates_KP), [2.5, 97.5])
-    return float(low), float(high)

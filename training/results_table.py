@@ -36,13 +36,15 @@ class ResultRow:
         target_contact: Share of scenes in which the target is touched, over all seeds.
         wrong_target: Likewise another object.
         no_contact: Likewise none.
-        interval: 95 % Wilson interval of `target_contact`, all seeds pooled. The scenes of all
-            seeds are the same ones, so the interval says nothing about other scenes than these.
+        interval: 95 % Wilson interval of `target_contact`. All seeds have the same scenes, so a
+            scene counts once, by its mean: more seeds do not make it narrower.
+        wrong_target_interval: Likewise of `wrong_target`.
+        no_contact_interval: Likewise of `no_contact`.
         seed_spread: Standard deviation of `target_contact` over seeds; NaN for one seed.
         attention_iou: Mean over seeds, or None.
         quality: Means over seeds by the names of `training.quality`, empty where not measured.
         curve: Pairs of step and target contact, mean over seeds, with the end.
-        verdicts: See `Curve`; by step.
+        verdicts: See `Curve`; places are steps.
         paper: The paper's figure, or None.
     """
 
@@ -58,11 +60,13 @@ class ResultRow:
     wrong_target: float
     no_contact: float
     interval: tuple[float, float]
+    wrong_target_interval: tuple[float, float]
+    no_contact_interval: tuple[float, float]
     seed_spread: float
     attention_iou: float | None
     quality: Mapping[str, float]
     curve: tuple[tuple[int, float], ...]
-    verdicts: Mapping[int, tuple[str, ...]]
+    verdicts: Mapping[int, Mapping[int, str]]
     paper: float | None
 
     def to_json(self, area: Area | None) -> dict[str, object]:
@@ -155,8 +159,8 @@ def _collect_row(log: RunLog, name: str, scenes: str, step: int) -> ResultRow:
         key: [float(log.lines[line][key]) for line in ends]
         for key in ("target_contact", "wrong_target", "no_contact")
     }
-    target = float(np.mean(rates["target_contact"]))
-    total = num_scenes * len(ends)
+    means = {key: float(np.mean(values)) for key, values in rates.items()}
+    intervals = {key: _interval(mean, num_scenes) for key, mean in means.items()}
     overlaps = [log.lines[line].get("attention_iou") for line in ends]
     overlaps = [overlap for overlap in overlaps if isinstance(overlap, (int, float))]
     return ResultRow(
@@ -168,10 +172,10 @@ def _collect_row(log: RunLog, name: str, scenes: str, step: int) -> ResultRow:
         num_clips=ends[0].num_clips,
         num_scenes=num_scenes,
         seeds=tuple(sorted(line.seed for line in ends)),
-        target_contact=round(target, 4),
-        wrong_target=round(float(np.mean(rates["wrong_target"])), 4),
-        no_contact=round(float(np.mean(rates["no_contact"])), 4),
-        interval=tuple(round(b, 4) for b in wilson_interval(round(target * total), total)),
+        **{key: round(mean, 4) for key, mean in means.items()},
+        interval=intervals["target_contact"],
+        wrong_target_interval=intervals["wrong_target"],
+        no_contact_interval=intervals["no_contact"],
         seed_spread=float(np.std(rates["target_contact"], ddof=1)) if len(ends) > 1 else math.nan,
         attention_iou=float(np.mean(overlaps)) if overlaps else None,
         quality=_quality(log, ends),
@@ -179,6 +183,11 @@ def _collect_row(log: RunLog, name: str, scenes: str, step: int) -> ResultRow:
         verdicts=curve.verdicts,
         paper=row.paper,
     )
+
+
+def _interval(rate: float, num_scenes: int) -> tuple[float, float]:
+    low, high = wilson_interval(rate * num_scenes, num_scenes)
+    return round(low, 4), round(high, 4)
 
 
 def _quality(log: RunLog, ends: list[RunLine]) -> dict[str, float]:
@@ -199,14 +208,15 @@ def _most_scenes(lines: list[RunLine], step: int) -> list[RunLine]:
 
 
 def _curve(log: RunLog, lines: list[RunLine]) -> Curve:
-    points, verdicts = [], {}
-    for step in sorted({line.step for line in lines}):
-        here = _most_scenes(lines, step)
-        rate = float(np.mean([log.lines[line]["target_contact"] for line in here]))
-        points.append((step, round(rate, 4)))
-        seeds = [_verdicts(log, line) for line in here]
-        if None not in seeds:
-            verdicts[step] = tuple(seeds)
+    """Take of each seed, at each step, what was measured on the most scenes."""
+    rates: dict[int, dict[int, float]] = {}
+    verdicts: dict[int, dict[int, str]] = {}
+    for line in sorted(lines, key=lambda line: (line.step, line.num_scenes)):
+        rates.setdefault(line.step, {})[line.seed] = float(log.lines[line]["target_contact"])
+        letters = _verdicts(log, line)
+        if letters is not None:
+            verdicts.setdefault(line.seed, {})[line.step] = letters
+    points = [(step, round(float(np.mean([*seeds.values()])), 4)) for step, seeds in rates.items()]
     return Curve(points=tuple(points), verdicts=verdicts)
 
 

@@ -9,6 +9,7 @@ from tavid_core.errors import ConfigError, InputError
 from training.quality import QUALITY_NAMES
 from training.results import main, write_results
 from training.results_clips import collect_clips_curves
+from training.results_difference import compare
 from training.results_table import at_common_step, collect, table_areas
 from training.rows import CLIP_CURVES, ROWS, SAME_RUN, SAME_RUN_GROUPS, Row, find_row
 from training.run_log import RunLine, RunLog
@@ -35,14 +36,16 @@ def log(tmp_path):
     return log
 
 
-def test_seeds_are_pooled(log):
+def test_seeds_are_averaged_and_scenes_are_counted_once(log):
     rows = {(row.name, row.scenes): row for row in collect(log)}
     ours = rows["tavid", "three"]
     assert ours.target_contact == pytest.approx(0.85)
     assert ours.seeds == (0, 1)
     assert ours.seed_spread == pytest.approx(0.0707, abs=1e-3)
-    # Wilson of 170 of 200 by hand.
-    assert ours.interval == pytest.approx((0.794, 0.893), abs=1e-3)
+    # Wilson of 85 of 100 by hand: two seeds on the same scenes are not two hundred scenes.
+    assert ours.interval == pytest.approx((0.767, 0.907), abs=1e-3)
+    assert ours.wrong_target_interval == pytest.approx((0.093, 0.233), abs=1e-3)
+    assert ours.no_contact_interval == pytest.approx((0.0, 0.037), abs=1e-3)
     assert ours.attention_iou == pytest.approx(0.6)
     assert ours.curve == ((25, 0.4), (100, 0.85))
     assert math.isnan(rows["base", "three"].seed_spread)
@@ -126,7 +129,7 @@ def test_a_table_compares_rows_after_equally_many_steps(log, tmp_path):
     level = at_common_step(log, [rows["base"], rows["t2v"], rows["tavid"]])
     assert [(row.step, row.target_contact) for row in level] == [(0, 0.3), (100, 0.8), (100, 0.85)]
     assert level[2].curve == rows["tavid"].curve
-    assert (level[2].seeds, level[2].interval) == ((0, 1), pytest.approx((0.794, 0.893), abs=1e-3))
+    assert (level[2].seeds, level[2].interval) == ((0, 1), pytest.approx((0.767, 0.907), abs=1e-3))
     write_results(log, tmp_path)
     found = json.loads((tmp_path / "results.json").read_text())["rows"]
     assert {name: found[name]["step"] for name in ("tavid", "v2t", "t2v")} == {
@@ -140,21 +143,49 @@ def test_a_table_compares_rows_after_equally_many_steps(log, tmp_path):
     assert at_common_step(log, [rows["lambda_1"], rows["tavid"]])[1].step == 400
 
 
-def test_the_interval_of_an_area_is_over_the_scenes(tmp_path):
+def test_the_area_is_over_the_scenes_that_all_places_have(tmp_path):
     log = RunLog(tmp_path / "runs.jsonl")
     add(log, "tavid", 25, 0.5, num_scenes=20, verdicts="tw" * 10)
-    add(log, "tavid", 100, 0.5, verdicts="tw" * 50)
+    # The further scenes are harder: that is no fall of the curve.
+    add(log, "tavid", 100, 0.1, verdicts="tw" * 10 + "w" * 80)
     first = areas(log, "tavid")["tavid"]
-    low, high = first.interval
-    # By hand: the 20 shared scenes hold the same at both steps, the 80 further ones at the last.
-    wanted = 1.96 * math.sqrt(0.25 * (20 * 0.03**2 + 80 * 0.005**2))
     assert first.value == pytest.approx(0.5)
-    assert high - first.value == pytest.approx(wanted, rel=0.1)
-    assert first.value - low == pytest.approx(wanted, rel=0.1)
+    # By hand: the 20 scenes hold the same at both steps.
+    wanted = 1.96 * math.sqrt(0.25 / 20)
+    assert first.interval == pytest.approx((0.5 - wanted, 0.5 + wanted), abs=0.03)
     assert areas(log, "tavid")["tavid"] == first, "the same log gives the same interval"
-    # Where one step's verdicts are unknown there is none.
+    # A seed that lacks a step, or its verdicts, is left out.
+    add(log, "tavid", 100, 1.0, seed=1, verdicts="t" * 100)
+    add(log, "tavid", 25, 1.0, seed=2)
+    add(log, "tavid", 100, 1.0, seed=2, verdicts="t" * 100)
+    assert areas(log, "tavid")["tavid"] == first
+    # Where one step's verdicts are unknown there is no interval.
     add(log, "tavid", 50, 0.5)
     assert areas(log, "tavid")["tavid"].interval is None
+
+
+def test_rows_are_compared_scene_by_scene(log, tmp_path):
+    pytest.importorskip("matplotlib")
+    rows = {row.name: row for row in collect(log) if row.scenes == "three"}
+    assert compare(rows["base"], rows["tavid"]) is None, "no verdicts"
+    log = RunLog(tmp_path / "verdicts.jsonl")
+    add(log, "tavid", 100, 0.9, verdicts="t" * 90 + "n" * 10)
+    add(log, "tavid", 100, 0.7, seed=1, verdicts="t" * 70 + "n" * 30)
+    # All but the first ten scenes are as with ours; the last hundred are not ours at all.
+    add(log, "t2v", 100, 0.35, verdicts="w" * 10 + "t" * 60 + "n" * 130, num_scenes=200)
+    rows = {row.name: row for row in collect(log)}
+    found = compare(rows["t2v"], rows["tavid"])
+    # Half of twenty scenes is what one of two seeds has more, then ten.
+    assert found.value == pytest.approx(-0.2)
+    assert found.num_scenes == 100
+    spread = 1.96 * math.sqrt((10 * 1 + 20 * 0.25) / 100 - 0.2**2) / 10
+    assert found.interval == pytest.approx((-0.2 - spread, -0.2 + spread), abs=0.015)
+    assert compare(rows["tavid"], rows["tavid"]) is None
+    write_results(log, tmp_path)
+    assert "| -0.200 [-0.2" in (tmp_path / "results.md").read_text()
+    told = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert told["t2v"]["difference_to_ours"]["value"] == pytest.approx(-0.2)
+    assert told["v2t"]["difference_to_ours"] is None
 
 
 def test_verdicts_that_are_not_the_scenes_are_refused(tmp_path):
@@ -172,7 +203,8 @@ def test_clips_are_a_curve_of_their_own(tmp_path):
     for name, rate in {**rates, "lambda_0": 0.3}.items():
         for step in (25, 100):
             half = rate if step == 100 else rate / 2
-            add(log, name, step, half, num_clips=ROWS[name].num_clips, verdicts="t" + "w" * 99)
+            letters = "t" * round(half * 100) + "w" * round(100 - half * 100)
+            add(log, name, step, half, num_clips=ROWS[name].num_clips, verdicts=letters)
     add(log, "tavid", 400, 1.0)
     ours, plain = collect_clips_curves(collect(log), "three")
     assert ours.points == ((40, 0.2), (160, 0.4), (1290, 0.8))
@@ -183,7 +215,7 @@ def test_clips_are_a_curve_of_their_own(tmp_path):
     widths = math.log(4), math.log(1290 / 160)
     wanted = (0.3 * widths[0] + 0.6 * widths[1]) / sum(widths)
     assert ours.area.value == pytest.approx(wanted)
-    assert plain.area.interval == pytest.approx((0.0, 0.03), abs=0.01)
+    assert plain.area.interval == pytest.approx((0.14, 0.27), abs=0.02)
     assert collect_clips_curves(collect(log), "five") == []
     write_results(log, tmp_path)
     text = (tmp_path / "results.md").read_text()
@@ -216,12 +248,12 @@ def test_page_and_json_are_written_and_text_around_them_stays(log, tmp_path):
     assert text.startswith("Before.")
     assert text.endswith("After.\n")
     assert "old" not in text
-    assert "**0.850** [0.794, 0.893]" in text
+    assert "**0.850** [0.767, 0.907]" in text
     assert (tmp_path / "images" / "results_three.png").is_file()
     document = json.loads((tmp_path / "results.json").read_text())
     ours = document["rows"]["tavid"]
     assert ours["target_contact"] == pytest.approx(0.85)
-    assert ours["interval"] == pytest.approx([0.794, 0.893], abs=1e-3)
+    assert ours["interval"] == pytest.approx([0.767, 0.907], abs=1e-3)
     assert (ours["num_scenes"], ours["seeds"]) == (100, [0, 1])
     assert document["rows"]["lambda_0.1"] == ours
     assert document["scenes"]["five"]["lambda_0"]["wrong_target"] == 0.5
