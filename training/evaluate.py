@@ -18,7 +18,7 @@ from tavid_core.lifting.detector import HeatmapDetector
 from tavid_core.planner import InteractionPlanner
 from tavid_core.types import PlanRequest
 from training.measure import RequestChange, measure
-from training.referee import referee_accuracy
+from training.referee import check_referee
 from training.sloppy_masks import make_sloppy
 from training.sources.sim.dataset import main as write_clips
 from training.sources.sim.harder import ACTORS
@@ -103,8 +103,10 @@ def _run(options: argparse.Namespace, folder: Path) -> dict[str, object]:
     detector = HeatmapDetector.from_pretrained()
     result: dict[str, object] = {"model": str(options.model)}
     if not options.no_referee_check:
-        accuracy = referee_accuracy(folder, detector, options.scenes)
+        accuracy, false_touch = check_referee(folder, detector, options.scenes)
         result["referee_accuracy"] = round(accuracy, 4)
+        if false_touch is not None:
+            result["referee_false_touch"] = round(false_touch, 4)
     if options.keep:
         options.keep.mkdir(parents=True, exist_ok=True)
     for row in options.rows:
@@ -175,6 +177,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     if "referee_accuracy" in result:
         print(f"referee right on real clips: {result['referee_accuracy']:.3f}")
+    if "referee_false_touch" in result:
+        print(f"sees a touch where they halt before it: {result['referee_false_touch']:.3f}")
     for row in options.rows:
         print("\n".join([f"{row:>6}: {_describe(result[row])}", *_describe_sizes(result[row])]))
     return 0

@@ -20,7 +20,7 @@ from tavid_core.lifting.keypoints import KeypointDetector
 from tavid_core.lifting.target import TargetTrack
 from training.clips import read_frames, read_records, read_truth
 
-__all__ = ["Tally", "judge", "referee_accuracy", "wilson_interval"]
+__all__ = ["Tally", "check_referee", "judge", "wilson_interval"]
 
 # By how much more the rest place looks like what is around it than like the object, -1..1. On
 # real clips it is above 0.35 for what was taken and below 0 for everything else.
@@ -119,8 +119,12 @@ def _carried_score(track: TargetTrack) -> float:
     return HIDDEN_SURENESS * gap * was_covered
 
 
-def referee_accuracy(folder: Path, detector: KeypointDetector, limit: int | None = None) -> float:
-    """Check the referee on real clips, where the target is always touched.
+def check_referee(
+    folder: Path, detector: KeypointDetector, limit: int | None = None
+) -> tuple[float, float | None]:
+    """Check the referee on real clips, where the target is always touched, and on halted ones.
+
+    A halted clip stands still from half way to the contact on: nothing is touched in it.
 
     Args:
         folder: Clip folder with ground truth.
@@ -128,17 +132,16 @@ def referee_accuracy(folder: Path, detector: KeypointDetector, limit: int | None
         limit: Clips at most.
 
     Returns:
-        The share of clips it judges rightly.
+        The share of clips it judges rightly, and the share of halted ones in which it sees a touch;
+        None where no clip says when its contact is.
     """
     records = read_records(folder)[:limit]
-    right = 0
+    right, false = [], []
     for record in tqdm(records, desc="referee on real clips", unit="clip"):
-        truth = read_truth(folder, record)
-        verdict = judge(
-            read_frames(folder, record),
-            truth["instance_masks"],
-            int(truth["target_index"]),
-            detector,
-        )
-        right += verdict == "target_contact"
-    return right / len(records)
+        frames, truth = read_frames(folder, record), read_truth(folder, record)
+        masks, target = truth["instance_masks"], int(truth["target_index"])
+        right.append(judge(frames, masks, target, detector) == "target_contact")
+        if record.contact_frame is not None:
+            halted = np.minimum(np.arange(len(frames)), record.contact_frame // 2)
+            false.append(judge(frames[halted], masks, target, detector) != "no_contact")
+    return float(np.mean(right)), float(np.mean(false)) if false else None

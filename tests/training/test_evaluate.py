@@ -1,5 +1,6 @@
 """The table of who touches what: the referee's verdicts, and the evaluation as it is run."""
 
+import dataclasses
 import json
 
 import cv2
@@ -8,10 +9,10 @@ import pytest
 
 from tests.drawn import CONTACT_FRAME, draw_reach
 from training import evaluate
-from training.clips import METADATA_NAME, ClipRecord, write_frames
+from training.clips import METADATA_NAME, ClipRecord, read_records, write_frames
 from training.measure import Measured
 from training.quality import QUALITY_NAMES
-from training.referee import Tally, judge, referee_accuracy
+from training.referee import Tally, check_referee, judge
 from training.sources.sim import dataset
 
 VERDICTS = ("target_contact", "wrong_target", "no_contact")
@@ -79,17 +80,29 @@ def test_what_fades_away_by_itself_was_not_taken():
     assert judge(frames, np.stack(clip.masks), 1, KnownHands(clip)) == "no_contact"
 
 
-def test_referee_accuracy_is_the_share_of_right_verdicts(folder, tmp_path):
+def with_halted(clips, *, at=CONTACT_FRAME // 2):
+    """Give each clip, and then the same one that stands still from a frame on."""
+    for clip in clips:
+        halted = np.minimum(np.arange(len(clip.frames)), at)
+        yield from (clip, dataclasses.replace(clip, hand_pixels=clip.hand_pixels[halted]))
+
+
+def test_the_referee_is_checked_on_real_clips_and_on_halted_ones(folder, tmp_path):
     clips = [draw_reach(index) for index in REACHES]
-    assert referee_accuracy(folder, KnownHands(*clips)) == 1.0
+    assert check_referee(folder, KnownHands(*with_halted(clips))) == (1.0, 0.0)
     # The truth of the first is a lie: the hand lifts another disc than it says.
     lines = [
         write_clip(tmp_path, f"clip_{index}", clip, target)
         for index, (clip, target) in enumerate(zip(clips, (2, REACHES[1]), strict=True))
     ]
     (tmp_path / METADATA_NAME).write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert referee_accuracy(tmp_path, KnownHands(*clips)) == 0.5
-    assert referee_accuracy(tmp_path, KnownHands(*clips), limit=1) == 0.0
+    assert check_referee(tmp_path, KnownHands(*with_halted(clips))) == (0.5, 0.0)
+    assert check_referee(tmp_path, KnownHands(*with_halted(clips)), limit=1) == (0.0, 0.0)
+    # Halted after the contact that it really has, and one whose contact nobody knows.
+    for contact, at, wanted in ((16, 8, 1.0), (None, 0, None)):
+        line = dataclasses.replace(read_records(tmp_path)[0], contact_frame=contact).to_json()
+        (tmp_path / METADATA_NAME).write_text(line + "\n", encoding="utf-8")
+        assert check_referee(tmp_path, KnownHands(*with_halted(clips, at=at))) == (0.0, wanted)
 
 
 def check_row(row):
@@ -109,9 +122,10 @@ def test_both_rows_are_measured_with_the_shipped_model(folder, tmp_path, capsys)
     words = ["--clips", str(folder), "--scenes", "2", "--steps", "2", "--guidance", "1", "--json"]
     assert evaluate.main([*words, "--keep", str(tmp_path / "kept")]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(result) == {"model", "referee_accuracy", "base", "tavid"}
+    assert set(result) == {"model", "referee_accuracy", "referee_false_touch", "base", "tavid"}
     assert result["model"] == "mini"
     assert 0.0 <= result["referee_accuracy"] <= 1.0
+    assert 0.0 <= result["referee_false_touch"] <= 1.0
     for name in ("base", "tavid"):
         check_row(result[name])
         with np.load(tmp_path / "kept" / f"{name}.npz", allow_pickle=False) as kept:
@@ -121,7 +135,7 @@ def test_both_rows_are_measured_with_the_shipped_model(folder, tmp_path, capsys)
 
 
 def test_the_referee_need_not_be_checked_again(folder, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate, "referee_accuracy", lambda *_: pytest.fail("checked again"))
+    monkeypatch.setattr(evaluate, "check_referee", lambda *_: pytest.fail("checked again"))
     tally = Tally(target_contact=1, no_contact=1)
     quality = dict.fromkeys(QUALITY_NAMES, 0.0)
     measured = Measured(tally=tally, attention_iou=None, quality=quality)
