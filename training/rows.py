@@ -104,9 +104,9 @@ _ALL = (
     ),
     Row(
         name="blocks_fixed",
-        title="fixed blocks, 2 and 3",
+        title="fixed blocks, 4 and 5",
         group="blocks",
-        settings=("block_choice=fixed", "attention_blocks=2,3"),
+        settings=("block_choice=fixed", "attention_blocks=4,5"),
     ),
     Row(
         name="blocks_uniform",
