@@ -12,7 +12,7 @@ from tqdm import tqdm
 from tavid_core.errors import InputError, TavidError
 from training.clips import METADATA_NAME, ClipRecord, parse_record, read_mask
 
-__all__ = ["ClipDemands", "ClipProblem", "ClipReport", "check_clips"]
+__all__ = ["ClipDemands", "ClipProblem", "ClipReport", "check_clips", "require_all_good"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,11 +63,12 @@ class ClipReport:
     records: tuple[ClipRecord, ...]
     problems: tuple[ClipProblem, ...]
 
-    def require_good(self, *, skip_bad: bool) -> tuple[ClipRecord, ...]:
-        """Give the clips to train on.
+    def require_good(self, *, skip_bad: bool, title: str = "clips") -> tuple[ClipRecord, ...]:
+        """Give the clips that can be used.
 
         Args:
             skip_bad: Whether to go on without the bad ones.
+            title: What they are, for the message.
 
         Returns:
             The good clips.
@@ -82,9 +83,40 @@ class ClipReport:
         num_bad = len({problem.line for problem in self.problems})
         advice = "Repair them, or go on without them: --skip-bad."
         raise InputError(
-            f"clips must all be usable, got {num_bad} of {num_bad + len(self.records)} that are "
+            f"{title} must all be usable, got {num_bad} of {num_bad + len(self.records)} that are "
             f"not:\n{told}\n{advice if self.records else 'Repair them.'}"
         )
+
+
+def require_all_good(
+    training: ClipReport, validation: ClipReport | None, *, skip_bad: bool
+) -> tuple[ClipRecord, ...]:
+    """Give the clips to train on, if those of the validation are good too.
+
+    Args:
+        training: What was found of the training clips.
+        validation: Of the clips to validate on, none of which may be bad; or None.
+        skip_bad: Whether to train without the bad ones.
+
+    Returns:
+        The good training clips.
+
+    Raises:
+        InputError: If clips of either cannot be used; names the problems of both.
+    """
+    told = []
+    for report, title, may_skip in (
+        (training, "clips", skip_bad),
+        (validation, "validation clips", False),
+    ):
+        try:
+            if report is not None:
+                report.require_good(skip_bad=may_skip, title=title)
+        except InputError as error:
+            told.append(str(error))
+    if told:
+        raise InputError("\n".join(told))
+    return training.records
 
 
 def check_clips(folder: Path, demands: ClipDemands, limit: int | None = None) -> ClipReport:

@@ -24,8 +24,10 @@ from tavid_core.types import CameraIntrinsics
 __all__ = [
     "METADATA_NAME",
     "ClipRecord",
+    "has_instances",
     "parse_record",
     "read_frames",
+    "read_instances",
     "read_mask",
     "read_records",
     "read_truth",
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 METADATA_NAME = "metadata.jsonl"
+INSTANCE_ARRAYS = ("instance_masks", "target_index")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -287,6 +290,45 @@ def read_truth(folder: Path, record: ClipRecord) -> dict[str, NDArray[np.generic
         )
     with np.load(folder / record.truth_file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
+
+
+def has_instances(folder: Path, record: ClipRecord) -> bool:
+    """Say whether a clip's ground truth tells which object is which, as a referee needs it.
+
+    Args:
+        folder: The clip folder.
+        record: Which clip; the truth of recorded ones may hold depth or poses only.
+
+    Returns:
+        Whether `read_instances` can read it.
+    """
+    if record.truth_file is None:
+        return False
+    with np.load(folder / record.truth_file, allow_pickle=False) as arrays:
+        return set(INSTANCE_ARRAYS) <= set(arrays.files)
+
+
+def read_instances(folder: Path, record: ClipRecord) -> tuple[NDArray[np.bool_], int]:
+    """Read which objects there are in frame 0, and which is the target.
+
+    Args:
+        folder: The clip folder.
+        record: Which clip; see `has_instances`.
+
+    Returns:
+        Masks of all objects, bool (N, H, W), and the target's index.
+
+    Raises:
+        InputError: If the clip has no ground truth, or one that does not tell.
+    """
+    truth = read_truth(folder, record)
+    if not set(INSTANCE_ARRAYS) <= set(truth):
+        raise InputError(
+            f"{record.file_name} must have {' and '.join(INSTANCE_ARRAYS)} in its ground truth, "
+            f"got {', '.join(truth) or 'nothing'}. Judge simulated clips."
+        )
+    masks, target = (truth[name] for name in INSTANCE_ARRAYS)
+    return masks.astype(bool), int(target)
 
 
 def iterate_frames(folder: Path) -> Iterator[tuple[ClipRecord, NDArray[np.uint8]]]:

@@ -16,10 +16,10 @@ from transformers import AutoTokenizer
 
 from tavid_core.errors import CanceledError, ConfigError, TavidError
 from tavid_core.model_folder import find_adapter_folder, find_model_folder
-from training.clip_check import check_clips
+from training.clip_check import ClipReport, check_clips
 from training.device import pick_device
 from training.dry_run import estimate, read_transformer_config
-from training.engine import Engine
+from training.engine import Engine, split_batch
 from training.finetune_config import SETTINGS, FinetuneConfig, with_settings
 from training.finetune_job import FinetuneJob, FinetuneResult
 from training.finetune_run import FinetuneRun, demands_of
@@ -126,6 +126,7 @@ def _read_job(options: argparse.Namespace) -> FinetuneJob:
 
 def _rehearse(config: FinetuneConfig, options: argparse.Namespace) -> int:
     """Say what the run would train, need and cost, and what is wrong with its clips."""
+    split_batch(config.batch_size, 1, 0, config.micro_batch_size)
     sizes = read_transformer_config(options.base, options.recipe)
     validates = options.validation_clips is not None
     print(estimate(config, sizes, options.base, validates=validates).describe())
@@ -141,12 +142,21 @@ def _rehearse(config: FinetuneConfig, options: argparse.Namespace) -> int:
         tokenizer.add_tokens(list(config.prompt.slot_words))
     demands = demands_of(tokenizer, size_hw, SimpleNamespace(**sizes), config)
     report = check_clips(options.clips, demands, options.limit)
-    print(f"clips           {len(report.records)} usable, {len(report.problems)} problems")
+    _tell("clips", report)
     if tokenizer is None:
         print("                captions not checked, give --base")
+    num_bad = 0 if options.skip_bad else len(report.problems)
+    if validates:
+        shown = check_clips(options.validation_clips, demands, options.num_validations)
+        _tell("to validate on", shown)
+        num_bad += len(shown.problems)
+    return 2 if num_bad else 0
+
+
+def _tell(title: str, report: ClipReport) -> None:
+    print(f"{title:<15} {len(report.records)} usable, {len(report.problems)} problems")
     for problem in report.problems:
         print(f"  {problem}")
-    return 2 if report.problems and not options.skip_bad else 0
 
 
 def _spatial_factor(base: Path) -> int:

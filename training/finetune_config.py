@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 from tavid_core.config import PromptConfig
 from tavid_core.errors import ConfigError
+from training.loop_config import LoopConfig
 from training.supervision import SupervisionConfig
-from training.trainer import LoopConfig
 
 __all__ = ["SETTINGS", "FinetuneConfig", "with_settings"]
 
@@ -66,9 +67,10 @@ class FinetuneConfig:
 
     def __post_init__(self) -> None:
         """Check ranges."""
-        if self.batch_size < 1 or self.lora_rank < 1 or self.lora_alpha <= 0:
+        is_scaled = math.isfinite(self.lora_alpha) and self.lora_alpha > 0
+        if self.batch_size < 1 or self.lora_rank < 1 or not is_scaled:
             raise ConfigError(
-                "batch_size, lora_rank and lora_alpha must be positive, got "
+                "batch_size, lora_rank and lora_alpha must be positive and finite, got "
                 f"{self.batch_size}, {self.lora_rank}, {self.lora_alpha}. Correct the recipe."
             )
         if not 0 <= self.image_dropout <= 1:

@@ -66,6 +66,11 @@ class FinetuneJob:
                 f"{self.validate_every} and {self.num_validations}. Leave validation_clips out to "
                 "have no validation."
             )
+        if self.validation_steps is not None and self.validation_steps < 1:
+            raise ConfigError(
+                f"validation_steps must be at least 1, got {self.validation_steps}. Leave it out "
+                "to take the model's."
+            )
 
     @property
     def run_folder(self) -> Path:

@@ -14,17 +14,18 @@ from transformers import PreTrainedTokenizerBase
 
 from tavid_core.adapter import add_slot_tokens
 from tavid_core.adapter_manifest import AdapterManifest
-from tavid_core.errors import PromptError
+from tavid_core.errors import ConfigError, PromptError
 from tavid_core.model_folder import load_pipeline
 from tavid_core.prompt import build_prompt, count_tokens, find_slot_indices
 from tavid_core.weights_file import hash_folder
 from training.adapter_model import describe_adapter, prepare_transformer, write_adapter
 from training.cache import LatentCache, load_or_build_cache
-from training.clip_check import ClipDemands, ClipReport, check_clips
-from training.engine import Engine
+from training.clip_check import ClipDemands, ClipReport, check_clips, require_all_good
+from training.engine import Engine, split_batch
 from training.finetune_config import FinetuneConfig
 from training.finetune_job import FinetuneJob, FinetuneResult
 from training.finetune_loss import FinetuneLoss
+from training.optimizers import check_optimizer
 from training.run_folder import claim_run_folder, flatten
 from training.start_adapter import load_start
 from training.storage import storing
@@ -95,6 +96,16 @@ class FinetuneRun:
     def __init__(self, config: FinetuneConfig, job: FinetuneJob, engine: Engine) -> None:
         torch.manual_seed(config.loop.seed)
         self.config, self.job, self.engine = config, job, engine
+        check_optimizer(config.loop.optimizer)
+        # Told before the hours in which latents are made.
+        split_batch(
+            config.batch_size, engine.num_processes, engine.process_index, config.micro_batch_size
+        )
+        if engine.is_sharded and config.train_tokens:
+            raise ConfigError(
+                "train_tokens must be false where weights are sharded, got true. Use "
+                "config/accelerate/ddp.yaml."
+            )
         # Stored in half precision, weights would not mix with the rest on a CPU.
         self.pipeline = load_pipeline(job.base, getattr(torch, config.base_dtype))
         for module in (self.pipeline.text_encoder, self.pipeline.vae):
@@ -147,11 +158,10 @@ class FinetuneRun:
         demands = demands_of(
             pipeline.tokenizer, pipeline.size_hw, pipeline.transformer.config, self.config
         )
+        shown, report = None, check_clips(job.clips, demands, job.limit)
         if job.validation_clips is not None:
             shown = check_clips(job.validation_clips, demands, job.num_validations)
-            shown.require_good(skip_bad=False)
-        report = check_clips(job.clips, demands, job.limit)
-        records = report.require_good(skip_bad=job.skip_bad)
+        records = require_all_good(report, shown, skip_bad=job.skip_bad)
         if report.problems and self.engine.is_main:
             told = f"{len(report.problems)} problems, {len(records)} clips are left"
             print(told, file=sys.stderr)

@@ -18,7 +18,7 @@ from tavid_core.lifting.keypoints import KeypointDetector
 from tavid_core.mask import mask_to_grid
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.types import PlanRequest
-from training.clips import ClipRecord, read_frames, read_mask, read_records, read_truth
+from training.clips import ClipRecord, read_frames, read_instances, read_mask, read_records
 from training.quality import QUALITY_NAMES, measure_quality
 from training.referee import Tally, judge
 from training.rollouts import BatchContext, Imagined, imagine_batches
@@ -150,8 +150,7 @@ class _Scene:
 
 
 def _look(folder: Path, record: ClipRecord, clip: Imagined, detector: KeypointDetector) -> _Scene:
-    truth = read_truth(folder, record)
-    masks, target = truth["instance_masks"], int(truth["target_index"])
+    masks, target = read_instances(folder, record)
     has_map = clip.attention_map is not None
     return _Scene(
         verdict=judge(clip.frames, masks, target, detector),

@@ -10,7 +10,7 @@ from torch import nn
 from tavid_core.errors import ConfigError, MissingExtraError
 from training.muon import ExactMuon
 
-__all__ = ["OPTIMIZERS", "OptimizerGroup", "build_optimizer"]
+__all__ = ["OPTIMIZERS", "OptimizerGroup", "build_optimizer", "check_optimizer"]
 
 OPTIMIZERS = ("adamw", "muon", "adamw8bit")
 
@@ -75,6 +75,24 @@ class OptimizerGroup:
             optimizer.load_state_dict(state[str(index)])
 
 
+def check_optimizer(name: str) -> None:
+    """Refuse an optimizer that cannot be built, before anything costly is done for it.
+
+    Args:
+        name: See `build_optimizer`.
+
+    Raises:
+        ConfigError: If the name is unknown.
+        MissingExtraError: If bitsandbytes is needed and missing.
+    """
+    if name not in OPTIMIZERS:
+        raise ConfigError(
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name}. Correct the recipe."
+        )
+    if name == "adamw8bit":
+        _import_adamw8bit()
+
+
 def build_optimizer(
     name: str, parameters: Mapping[str, nn.Parameter], learning_rate: float, weight_decay: float
 ) -> OptimizerGroup:
@@ -97,10 +115,7 @@ def build_optimizer(
     References:
         Jordan et al. 2024, Muon; Liu et al. 2025 (arXiv 2502.16982) for the update's scale.
     """
-    if name not in OPTIMIZERS:
-        raise ConfigError(
-            f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name}. Correct the recipe."
-        )
+    check_optimizer(name)
     hidden = {
         key: parameter
         for key, parameter in parameters.items()

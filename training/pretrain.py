@@ -20,11 +20,12 @@ from tavid_core.pipeline import TargetAwarePipeline
 from training.batches import draw_batch, rotary_embedding
 from training.cache import LatentCache, load_or_build_cache
 from training.device import half_precision, pick_device
+from training.loop_config import LoopConfig
 from training.losses import diffusion_loss, noisy_latents
 from training.mini import MiniConfig, build_scheduler, build_text_encoder, build_transformer
 from training.optimizers import OPTIMIZERS
 from training.tokenizer import build_tokenizer, vocabulary_sentences
-from training.trainer import LoopConfig, apply_weights, run_loop
+from training.trainer import apply_weights, run_loop
 
 TEXT_DROPOUT = 0.1
 

@@ -22,10 +22,11 @@ from numpy.typing import NDArray
 
 from training.cache import load_or_build_cache
 from training.device import half_precision, pick_device
+from training.loop_config import LoopConfig
 from training.losses import frame_loss
 from training.mini import frames_to_tensor
 from training.pretrain_vae import BATCH_SIZE, load_clips
-from training.trainer import LoopConfig, apply_weights, run_loop
+from training.trainer import apply_weights, run_loop
 
 # What the transformer leaves of the noise when it has finished, in standard deviations.
 LATENT_NOISE = 0.08

@@ -21,11 +21,12 @@ from tqdm import tqdm
 from tavid_core.lifting.detector import INPUT_HW, STRIDE, HeatmapDetector, HeatmapNetwork
 from training.clips import read_frames, read_records, read_truth
 from training.device import half_precision, pick_device
+from training.loop_config import LoopConfig
 from training.mini import frames_to_tensor
 from training.sources.sim.motion import JOINT_NAMES
 from training.sources.sim.render import SceneRenderer
 from training.sources.sim.scene import sample_scene
-from training.trainer import LoopConfig, run_loop
+from training.trainer import run_loop
 
 WIDTH = 24
 SIGMA_CELLS = 1.2

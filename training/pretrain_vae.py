@@ -16,9 +16,10 @@ from tqdm import tqdm
 
 from training.clips import read_frames, read_records
 from training.device import half_precision, pick_device
+from training.loop_config import LoopConfig
 from training.losses import frame_loss
 from training.mini import MiniConfig, build_vae, frames_to_tensor
-from training.trainer import LoopConfig, apply_weights, run_loop
+from training.trainer import apply_weights, run_loop
 
 KL_WEIGHT = 1e-4
 # Most steps see small windows: a full clip costs fifty times as much and teaches little more

@@ -18,7 +18,7 @@ from tavid_core.lifting.contact import TOUCH_SCORE
 from tavid_core.lifting.instances import rank_instances
 from tavid_core.lifting.keypoints import KeypointDetector
 from tavid_core.lifting.target import TargetTrack
-from training.clips import read_frames, read_records, read_truth
+from training.clips import read_frames, read_instances, read_records
 
 __all__ = ["Tally", "check_referee", "judge", "wilson_interval"]
 
@@ -134,12 +134,14 @@ def check_referee(
     Returns:
         The share of clips it judges rightly, and the share of halted ones in which it sees a touch;
         None where no clip says when its contact is.
+
+    Raises:
+        InputError: If the truth of a clip does not tell the objects.
     """
     records = read_records(folder)[:limit]
     right, false = [], []
     for record in tqdm(records, desc="referee on real clips", unit="clip"):
-        frames, truth = read_frames(folder, record), read_truth(folder, record)
-        masks, target = truth["instance_masks"], int(truth["target_index"])
+        frames, (masks, target) = read_frames(folder, record), read_instances(folder, record)
         right.append(judge(frames, masks, target, detector) == "target_contact")
         if record.contact_frame is not None:
             halted = np.minimum(np.arange(len(frames)), record.contact_frame // 2)

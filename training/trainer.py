@@ -13,76 +13,19 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from tavid_core.errors import CanceledError, ConfigError, NonFiniteError
+from tavid_core.errors import CanceledError, NonFiniteError
 from training.checkpoints import Checkpoints
 from training.engine import Engine, split_batch
+from training.loop_config import LoopConfig
 from training.optimizers import build_optimizer
 from training.sharding import copy_whole, gather, scatter_optimizer
 from training.stop_signal import StopSignal
 from training.training_log import TrainingLog
 
-__all__ = ["LoopConfig", "LoopResult", "StepReport", "TrainingLoop", "apply_weights", "run_loop"]
+__all__ = ["LoopResult", "StepReport", "TrainingLoop", "apply_weights", "run_loop"]
 
 LossFunction = Callable[[int, torch.Generator], Mapping[str, torch.Tensor]]
 BatchLoss = Callable[[int, Sequence[int]], Mapping[str, torch.Tensor]]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LoopConfig:
-    """How long and how fast to train.
-
-    Args:
-        num_steps: Optimiser steps in all.
-        learning_rate: Peak of the schedule, after a linear warm-up.
-        warmup_steps: Steps of the warm-up.
-        weight_decay: Of AdamW.
-        max_grad_norm: Gradients are clipped to this norm.
-        ema_decay: Of the averaged weights that are the result; 0 takes the last weights.
-        save_every: Steps between checkpoints.
-        seed: All randomness is a function of it and the step.
-        optimizer: "adamw" or "muon", see `build_optimizer`.
-        max_minutes: Stop (resumably) after this time, or None; the schedule is not shortened.
-        schedule: After the warm-up: "cosine" to a tenth, or "constant".
-    """
-
-    num_steps: int
-    learning_rate: float
-    warmup_steps: int = 50
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    ema_decay: float = 0.99
-    save_every: int = 100
-    seed: int = 0
-    optimizer: str = "adamw"
-    max_minutes: float | None = None
-    schedule: str = "cosine"
-
-    def __post_init__(self) -> None:
-        """Check ranges."""
-        if self.num_steps < 1 or self.save_every < 1:
-            raise ConfigError(
-                f"num_steps and save_every must be at least 1, got {self.num_steps} and "
-                f"{self.save_every}. Correct the recipe."
-            )
-        if not 0 <= self.ema_decay < 1 or self.learning_rate <= 0:
-            raise ConfigError(
-                f"ema_decay must be in [0, 1) and learning_rate positive, got {self.ema_decay} "
-                f"and {self.learning_rate}. Correct the recipe."
-            )
-        if self.seed < 0:
-            raise ConfigError(f"seed must be 0 or more, got {self.seed}. Use a small number.")
-        if self.schedule not in ("cosine", "constant"):
-            raise ConfigError(
-                f"schedule must be cosine or constant, got {self.schedule!r}. Use 'cosine'."
-            )
-
-    def rate(self, step: int) -> float:
-        """Give the learning rate of a step."""
-        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        if self.schedule == "constant":
-            return self.learning_rate * warm
-        done = step / self.num_steps
-        return self.learning_rate * warm * (0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +36,8 @@ class StepReport:
         step: Steps done.
         figures: Losses and the norm of the gradient.
         weights: Averaged, by "module.parameter" name.
-        should_stop: Whether a signal has asked to stop by now.
+        should_stop: Whether a signal has asked any process to stop by now; all processes have to
+            ask, and are told the same.
     """
 
     step: int
@@ -190,13 +134,14 @@ class TrainingLoop:
         Args:
             loss_of: Maps (step, indices into the global batch) to named losses; "loss" is
                 minimised. All its randomness must be a function of these.
-            after_save: Told of every step, after its checkpoint if it has one.
+            after_save: Told of every step, after its checkpoint if it has one, and first of the
+                step that a resumed run begins at.
 
         Returns:
             The averaged weights and the last figures.
 
         Raises:
-            NonFiniteError: If the loss is not finite; the last checkpoint stays.
+            NonFiniteError: If loss or gradient are not finite; the last checkpoint stays.
             StorageError: If a checkpoint or the log cannot be written; the last checkpoint stays.
             CanceledError: If SIGTERM or Ctrl-C asked to stop; a checkpoint was saved.
         """
@@ -215,6 +160,9 @@ class TrainingLoop:
             ) as bar,
             self._stop,
         ):
+            if first:
+                # What a signal cut short after the checkpoint.
+                self._report(first, self._log.last(), after_save)
             while step < config.num_steps:
                 begun = time.monotonic()
                 figures = self.train_step(step, loss_of)
@@ -229,8 +177,7 @@ class TrainingLoop:
                     self._save(step)
                 if ends["stop"]:
                     self._end_early(step)
-                if after_save is not None:
-                    after_save(StepReport(step, figures, self._average, self._stop.is_set))
+                self._report(step, figures, after_save)
                 if ends["late"]:
                     break
         return LoopResult(
@@ -255,7 +202,7 @@ class TrainingLoop:
             weights are as before.
 
         Raises:
-            NonFiniteError: If the loss is not finite; the weights are as before.
+            NonFiniteError: If loss or gradient are not finite; the weights are as before.
         """
         engine, config, count = self._engine, self._config, len(self._micro_batches)
         self._optimizer.zero_grad()
@@ -277,6 +224,12 @@ class TrainingLoop:
                 "rate and resume from the last checkpoint."
             )
         norm = engine.clip_gradients(list(self._parameters.values()), config.max_grad_norm)
+        if not math.isfinite(norm):
+            # A step along it would make every weight NaN, and checkpoints of that.
+            raise NonFiniteError(
+                f"gradient must be finite, got a norm of {norm} at step {step}. Lower the learning "
+                "rate and resume from the last checkpoint."
+            )
         self._optimizer.set_learning_rate(config.rate(step))
         self._optimizer.step()
         # A short memory at first, or the random start would linger in the average.
@@ -298,6 +251,23 @@ class TrainingLoop:
         bar.update()
         rates = {"samples_per_sec": samples_per_sec, "peak_memory_gib": memory_bytes / 2**30}
         self._engine.track({**figures, **rates, "learning_rate": self._config.rate(step - 1)}, step)
+
+    def _report(
+        self,
+        step: int,
+        figures: Mapping[str, float],
+        after_save: Callable[[StepReport], None] | None,
+    ) -> None:
+        if after_save is None:
+            return
+
+        def should_stop() -> bool:
+            # All processes must leave at the same place here too.
+            return bool(self._engine.mean({"stop": self._stop.is_set()})["stop"])
+
+        after_save(StepReport(step, figures, self._average, should_stop))
+        if should_stop():
+            self._end_early(step)
 
     def _end_early(self, step: int) -> NoReturn:
         if step != self._saved_step:

@@ -1,12 +1,14 @@
 """Rollouts during a run: what the adapter imagines by now, and which object is touched.
 
 The pictures go into `<run>/validation/step_NNNNNNN`, one mp4 per clip with the attention of the
-target token beside it; rates of clips with ground truth go into `<run>/validation.jsonl`.
+target token beside it; rates of clips whose truth tells the objects go into
+`<run>/validation.jsonl`.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -25,7 +27,14 @@ from tavid_core.progress import ProgressReporter
 from tavid_core.types import PlanRequest, Rollout
 from tavid_core.video import encode_mp4
 from tavid_core.visualize import draw_overlay
-from training.clips import ClipRecord, read_frames, read_mask, read_records, read_truth
+from training.clips import (
+    ClipRecord,
+    has_instances,
+    read_frames,
+    read_instances,
+    read_mask,
+    read_records,
+)
 from training.device import half_precision
 from training.finetune_job import FinetuneJob
 from training.referee import Tally, judge
@@ -37,6 +46,8 @@ from training.trainer import StepReport, apply_weights
 __all__ = ["Validation", "read_last_rates"]
 
 RATES_FILE = "validation.jsonl"
+# Written into a step's folder when all of it is there.
+DONE_FILE = "done.json"
 
 
 class Validation:
@@ -71,6 +82,10 @@ class Validation:
         self._sampler = RolloutSampler(pipeline, manifest, card)
         self._records = read_records(job.validation_clips)[: job.num_validations]
 
+        if is_writer and not any(self._can_judge(record) for record in self._records):
+            told = "no validation clip says which object is which: rollouts are not judged"
+            print(told, file=sys.stderr)
+
     def is_due(self, step: int, num_steps: int) -> bool:
         """Say whether a step is followed by a validation.
 
@@ -79,9 +94,11 @@ class Validation:
             num_steps: Of the run.
 
         Returns:
-            True after every so many steps, and at the end.
+            True after every so many steps, and at the end, unless a run that was interrupted later
+            has done it.
         """
-        return step % self._job.validate_every == 0 or step == num_steps
+        is_place = step % self._job.validate_every == 0 or step == num_steps
+        return is_place and not (self._folder(step) / DONE_FILE).is_file()
 
     def run(self, report: StepReport) -> dict[str, object]:
         """Imagine, write and judge.
@@ -90,12 +107,13 @@ class Validation:
             report: Of the step; its weights are used and then taken out again.
 
         Returns:
-            Rates over the clips with ground truth; empty if there are none, or the run is to stop.
+            Rates over the clips whose truth tells the objects; empty if there are none, or the run
+            is to stop.
 
         Raises:
             StorageError: If the disk is full.
         """
-        folder = self._job.run_folder / "validation" / f"step_{report.step:07d}"
+        folder = self._folder(report.step)
         if self._is_writer:
             with storing(f"rollouts {folder}"):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -105,9 +123,18 @@ class Validation:
                 rates = self._imagine_all(folder, report.should_stop)
             except CanceledError:
                 return {}
-        if rates and self._is_writer:
-            _append(self._job.run_folder / RATES_FILE, {"step": report.step, **rates})
+        if self._is_writer:
+            if rates:
+                _append(self._job.run_folder / RATES_FILE, {"step": report.step, **rates})
+            with storing(f"rollouts {folder}"):
+                (folder / DONE_FILE).write_text(json.dumps(rates) + "\n", encoding="utf-8")
         return rates
+
+    def _folder(self, step: int) -> Path:
+        return self._job.run_folder / "validation" / f"step_{step:07d}"
+
+    def _can_judge(self, record: ClipRecord) -> bool:
+        return has_instances(self._job.validation_clips, record)
 
     def _imagine_all(self, folder: Path, should_stop: Callable[[], bool]) -> dict[str, object]:
         tally, num_judged = Tally(), 0
@@ -121,7 +148,7 @@ class Validation:
                 video = encode_mp4(_beside_attention(rollout, image, mask))
                 with storing(f"rollouts {folder}"):
                     (folder / f"{index:03d}.mp4").write_bytes(video)
-            if record.truth_file is not None:
+            if self._can_judge(record):
                 tally.add(self._judge(record, rollout))
                 num_judged += 1
         return tally.summary() if num_judged else {}
@@ -151,10 +178,8 @@ class Validation:
     def _judge(self, record: ClipRecord, rollout: Rollout) -> str:
         from tavid_core.lifting.detector import HeatmapDetector
 
-        truth = read_truth(self._job.validation_clips, record)
-        detector = HeatmapDetector.from_pretrained()
-        target = int(truth["target_index"])
-        return judge(rollout.frames, truth["instance_masks"], target, detector)
+        masks, target = read_instances(self._job.validation_clips, record)
+        return judge(rollout.frames, masks, target, HeatmapDetector.from_pretrained())
 
 
 def read_last_rates(run_folder: Path) -> dict[str, object]:

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 
 from tavid_core.errors import ConfigError, InputError
 from tavid_core.model_folder import ASSETS
+from tests.training_clips import write_clips
 from training.adapter_model import LORA_TARGETS
 from training.companions import count_companions
 from training.dry_run import estimate, read_transformer_config
@@ -162,6 +163,13 @@ def test_command_says_it_in_seconds_and_lists_bad_clips(tmp_path, capsys):
     assert "captions not checked" not in told
     assert main(["cogvideox_5b_paper", "--dry-run", "--clips", str(tmp_path)]) == 2
     assert "captions not checked, give --base" in capsys.readouterr().out
+    # Clips to validate on end a run as well.
+    write_clips(tmp_path / "good")
+    (tmp_path / "good" / "clips" / "1.mp4").unlink()
+    words = ["mini", "--dry-run", "--base", str(ASSETS / "mini"), "--skip-bad"]
+    words += ["--clips", str(tmp_path), "--validation-clips", str(tmp_path / "good")]
+    assert main(words) == 2
+    assert "to validate on  0 usable" in capsys.readouterr().out
 
 
 def test_unknown_model_is_refused(tmp_path):

@@ -170,3 +170,15 @@ def test_a_run_goes_on_in_two_processes_that_hold_half_the_weights_each(world, u
         ours, theirs = load_file(out / name), load_file(unbroken / name)
         assert ours.keys() == theirs.keys()
         assert all((ours[key] - theirs[key]).abs().max() < 1e-3 for key in ours)
+
+
+def test_token_rows_are_not_trained_where_weights_are_sharded(world):
+    """It trained to the end, and could not write what it had trained."""
+    log = world / "rows.log"
+    arguments = words(world, world / "rows", "slot_words=[TGT]", "added_tokens=true")
+    arguments += ["--set", "train_tokens=true"]
+    assert run_pair(arguments, log, ACCELERATE_USE_FSDP="true") == [2, 2]
+    assert (
+        "train_tokens must be false where weights are sharded"
+        in log.with_name(log.name + ".0").read_text()
+    )

@@ -118,7 +118,7 @@ def test_heatmaps_have_their_peak_at_the_joint_and_none_for_nobody():
 
 
 def test_a_detector_learns_and_survives_its_file(tmp_path):
-    from training.trainer import LoopConfig
+    from training.loop_config import LoopConfig
 
     rng = np.random.default_rng(0)
     frames = np.full((24, 64, 96, 3), 90, np.uint8)

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 import re
 import signal
 
@@ -8,7 +9,8 @@ import torch
 from torch import nn
 
 from tavid_core.errors import CanceledError, ConfigError, NonFiniteError
-from training.trainer import LoopConfig, TrainingLoop, run_loop
+from training.loop_config import LoopConfig
+from training.trainer import TrainingLoop, run_loop
 
 CONFIG = LoopConfig(num_steps=12, learning_rate=0.05, warmup_steps=2, save_every=4, seed=3)
 
@@ -104,8 +106,57 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
 def test_bad_numbers_are_refused():
     with pytest.raises(ConfigError, match="num_steps and save_every must be at least 1"):
         LoopConfig(num_steps=0, learning_rate=0.1)
-    with pytest.raises(ConfigError, match="learning_rate positive"):
-        LoopConfig(num_steps=1, learning_rate=0.0)
+    for name, value in (
+        ("learning_rate", 0.0),
+        ("learning_rate", math.nan),
+        ("max_grad_norm", math.inf),
+    ):
+        with pytest.raises(ConfigError, match=f"{name} must be positive and finite, got"):
+            LoopConfig(**{"num_steps": 1, "learning_rate": 0.1, name: value})
+    for name, value in (("warmup_steps", -1), ("weight_decay", math.nan), ("max_minutes", -1.0)):
+        with pytest.raises(ConfigError, match=f"{name} must be finite and 0 or more, got"):
+            LoopConfig(num_steps=1, learning_rate=0.1, **{name: value})
+    with pytest.raises(ConfigError, match="optimizer must be one of adamw, muon, adamw8bit, got"):
+        LoopConfig(num_steps=1, learning_rate=0.1, optimizer="sgd")
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path):
+    """The loss may be finite where its gradient is not: the square root at zero."""
+    model = make_model()
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+
+    def loss_of(step, generator):
+        return {"loss": (0.0 * sum(p.sum() for p in model.parameters())).abs().sqrt()}
+
+    with pytest.raises(NonFiniteError, match="gradient must be finite, got a norm of nan"):
+        run_loop(CONFIG, tmp_path, {"model": model}, loss_of, title="test")
+    assert all(torch.equal(*pair) for pair in zip(model.parameters(), before, strict=True))
+
+
+def test_a_signal_after_the_last_step_is_not_a_success(tmp_path):
+    """What follows a step, a validation, was cut short; the run said that it was done."""
+    told = []
+
+    def after_save(report):
+        told.append(report.step)
+        if report.step == CONFIG.num_steps and len(told) == CONFIG.num_steps:
+            signal.raise_signal(signal.SIGTERM)
+            assert report.should_stop()
+
+    def run():
+        model = make_model()
+        losses = make_loss(model)
+        loop = TrainingLoop(CONFIG, tmp_path, {"model": model}, title="test")
+        return loop.run(
+            lambda step, _: losses(step, torch.Generator().manual_seed(step)), after_save
+        )
+
+    with pytest.raises(CanceledError, match="got a signal at step"):
+        run()
+    # Resumed, it is told of that step once more, and trains no other.
+    assert run().num_steps == CONFIG.num_steps
+    assert told[-2:] == [CONFIG.num_steps] * 2
+    assert len(told) == CONFIG.num_steps + 1
 
 
 def train_in_parts(folder, signal_at=None):

@@ -3,6 +3,7 @@
 import json
 
 import av
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,8 +11,9 @@ from safetensors.torch import load_file
 from tavid_core.errors import ConfigError, InputError, MissingExtraError
 from tests.tiny import HEIGHT, WIDTH, make_pipeline
 from tests.training_clips import write_clips
+from training.clips import METADATA_NAME, read_instances, read_records
 from training.engine import Engine
-from training.finetune import FinetuneJob, finetune
+from training.finetune import FinetuneJob, finetune, main
 from training.finetune_config import with_settings
 from training.recipes import RECIPES
 
@@ -66,6 +68,62 @@ def test_bad_validation_clips_are_told_before_training(world):
     assert not (world / "adapter_run").exists()
     with pytest.raises(ConfigError, match="validate_every and num_validations must be at least 1"):
         job_of(world, "adapter", validate_every=0)
+
+
+def test_what_is_wrong_with_clips_of_both_kinds_is_one_report(world):
+    write_clips(world / "shown")
+    (world / "shown" / "clips" / "1.mp4").unlink()
+    (world / "clips" / "clips" / "0.mp4").unlink()
+    job = job_of(world, "adapter", validation_clips=world / "shown")
+    with pytest.raises(InputError) as told:
+        finetune(RECIPES["debug_cpu"](), job)
+    assert "\nvalidation clips must all be usable, got 1 of 3 that are not" in str(told.value)
+    assert str(told.value).startswith("clips must all be usable, got 1 of 3 that are not")
+
+
+def test_a_truth_that_does_not_tell_the_objects_is_no_end_of_the_run(world, capsys):
+    """Recorded clips have depth as their truth; the run ended at its first validation."""
+    path = world / "clips" / METADATA_NAME
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for index, line in enumerate(lines):
+        np.savez(world / "clips" / f"{index}.npz", depth_m=np.ones((2, HEIGHT, WIDTH)))
+        line["truth_file"] = f"{index}.npz"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    job = job_of(
+        world, "adapter", validation_clips=world / "clips", num_validations=1, validation_steps=1
+    )
+    assert finetune(RECIPES["debug_cpu"](), job).validation == {}
+    assert "no validation clip says which object is which" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"instance_masks and target_index .* got depth_m\. Judge"):
+        read_instances(world / "clips", read_records(world / "clips")[0])
+
+
+def test_a_validation_that_was_cut_short_is_made_up_for(world):
+    config = with_settings(RECIPES["debug_cpu"](), ["precision=float32", "steps=2"])
+    job = job_of(
+        world, "adapter", validation_clips=world / "clips", num_validations=1, validation_steps=1
+    )
+    finetune(config, job)
+    folder = world / "adapter_run" / "validation" / "step_0000002"
+    (folder / "done.json").unlink()
+    (folder / "000.mp4").unlink()
+    finetune(config, job)
+    assert sorted(path.name for path in folder.iterdir()) == ["000.mp4", "done.json"]
+    # One that is done is not done again.
+    before = (folder / "000.mp4").stat().st_mtime_ns
+    finetune(config, job)
+    assert (folder / "000.mp4").stat().st_mtime_ns == before
+
+
+def test_settings_are_refused_before_anything_is_computed(world):
+    """A batch that does not divide, an optimizer that is not there: told after the encoding."""
+    config = with_settings(RECIPES["debug_cpu"](), ["batch_size=4", "micro_batch_size=3"])
+    with pytest.raises(ConfigError, match="batch_size must be a multiple of"):
+        finetune(config, job_of(world, "adapter"))
+    assert main(["debug_cpu", "--dry-run", "--set", "batch_size=4", "--set", "micro_batch_size=3"])
+    assert not (world / "adapter_latents.safetensors").exists()
+    with pytest.raises(ConfigError, match="validation_steps must be at least 1, got 0"):
+        job_of(world, "adapter", validation_steps=0)
 
 
 def test_trackers_that_are_unknown_or_missing_are_told(monkeypatch):

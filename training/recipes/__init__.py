@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from training.finetune_config import FinetuneConfig
+from training.loop_config import LoopConfig
 from training.supervision import SupervisionConfig
-from training.trainer import LoopConfig
 
 __all__ = ["RECIPES", "cogvideox_5b_24gb", "cogvideox_5b_paper", "debug_cpu", "mini"]
 
