@@ -33,7 +33,7 @@ class UnderstoodError(Exception):
     """The words were taken; nothing else is to happen."""
 
 
-@pytest.mark.parametrize(("module", "words"), commands())
+@pytest.mark.parametrize(("module", "words"), list(commands()))
 def test_a_documented_command_is_understood(module, words, monkeypatch):
     if "..." in words:
         pytest.skip("a part of a command")
