@@ -57,9 +57,10 @@ ablate --clips "$data/harder_train" --out runs/results/runs_difficulty --rows la
 number="$("$python" -m training.difficulty --log "$log" --row lambda_0 --scenes $candidates)"
 draw "harder_$number" held_out 200 --world 1 --num-objects "$number" --look-alikes
 
+# One sloppy mask serves both, the mask channel and the loss.
 harder() {
     ablate --clips "$data/harder_train" --validation "$data/harder_validation_$number" \
-        --out runs/results/runs_harder --set sloppy_masks=true --sloppy-masks \
+        --out runs/results/runs_harder --set sloppy_masks=true --set sloppy_loss_masks=true --sloppy-masks \
         --scenes "harder_$number=$data/harder_$number" --steps $steps "$@"
 }
 harder --rows $untrained tavid base_data --seeds 0 1 2
