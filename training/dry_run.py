@@ -228,9 +228,10 @@ def _count_bytes(
     num_kept = 1 if config.gradient_checkpointing else _STATES_PER_BLOCK
     # Without fast bfloat16 a CPU keeps states in float32.
     state_bytes = _BYTES["float32" if config.precision == "float32" else "bfloat16"]
+    average_bytes = _BYTES["float32"] if config.loop.ema_decay else 0
     return (
         (num_parameters - num_trained) * _BYTES[config.base_dtype]
-        + num_trained * _BYTES_PER_TRAINED[config.loop.optimizer]
+        + num_trained * (_BYTES_PER_TRAINED[config.loop.optimizer] + average_bytes)
         + num_states * state_bytes * (num_kept * sizes.num_layers + _STATES_PER_BLOCK)
     )
 

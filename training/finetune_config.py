@@ -142,6 +142,7 @@ SETTINGS: dict[str, tuple[str | None, str, Callable[[str], Any], str]] = {
     "save_every": ("loop", "save_every", int, "a whole number"),
     "optimizer": ("loop", "optimizer", str, "a word"),
     "weight_decay": ("loop", "weight_decay", float, "a number"),
+    "max_grad_norm": ("loop", "max_grad_norm", float, "a number"),
     "ema_decay": ("loop", "ema_decay", float, "a number"),
     "schedule": ("loop", "schedule", str, "a word"),
     "batch_size": (None, "batch_size", int, "a whole number"),

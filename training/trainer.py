@@ -120,7 +120,11 @@ class TrainingLoop:
         self._optimizer = build_optimizer(
             config.optimizer, self._parameters, config.learning_rate, config.weight_decay
         )
-        self._average = {name: p.detach().clone() for name, p in self._parameters.items()}
+        # Without an average the weights themselves, in no memory of their own.
+        self._average = {
+            name: p.detach().clone() if config.ema_decay else p.detach()
+            for name, p in self._parameters.items()
+        }
         self._checkpoints = Checkpoints(folder)
         self._log = TrainingLog(folder)
         self._stop = StopSignal()
@@ -232,10 +236,11 @@ class TrainingLoop:
             )
         self._optimizer.set_learning_rate(config.rate(step))
         self._optimizer.step()
-        # A short memory at first, or the random start would linger in the average.
-        decay = min(config.ema_decay, (1 + step) / (10 + step)) if config.ema_decay else 0.0
-        for name, parameter in self._parameters.items():
-            self._average[name].lerp_(parameter.detach(), 1 - decay)
+        if config.ema_decay:
+            # A short memory at first, or the random start would linger in the average.
+            decay = min(config.ema_decay, (1 + step) / (10 + step))
+            for name, parameter in self._parameters.items():
+                self._average[name].lerp_(parameter.detach(), 1 - decay)
         return {**totals, "grad_norm": norm}
 
     def _tell(
@@ -279,7 +284,8 @@ class TrainingLoop:
 
     def _save(self, step: int) -> None:
         tensors = {f"last.{name}": value for name, value in self._parameters.items()}
-        tensors |= {f"average.{name}": value for name, value in self._average.items()}
+        if self._config.ema_decay:
+            tensors |= {f"average.{name}": value for name, value in self._average.items()}
         tensors |= {f"buffer.{name}": value for name, value in self._buffers.items()}
         whole, state = gather(tensors), gather(self._optimizer.state_dict())
         if self._engine.is_main:
@@ -295,7 +301,8 @@ class TrainingLoop:
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 copy_whole(parameter, tensors[f"last.{name}"])
-                copy_whole(self._average[name], tensors[f"average.{name}"])
+                if self._config.ema_decay:
+                    copy_whole(self._average[name], tensors[f"average.{name}"])
             for name, buffer in self._buffers.items():
                 copy_whole(buffer, tensors[f"buffer.{name}"])
         self._optimizer.load_state_dict(

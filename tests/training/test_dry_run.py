@@ -109,6 +109,7 @@ def test_memory_counts_what_the_settings_change():
     assert memory("base_dtype=bfloat16") < memory()
     assert memory("optimizer=adamw8bit") < memory()
     assert memory("precision=float32") > memory()
+    assert memory("ema_decay=0") < memory()
     tokens = ["slot_words=[TGT]", "added_tokens=true", "train_tokens=true"]
     trained = estimate(with_settings(RECIPES["mini"](), tokens), sizes).num_trained
     assert trained - estimate(RECIPES["mini"](), sizes).num_trained == sizes["text_embed_dim"]

@@ -75,7 +75,7 @@ def test_the_harder_world_comes_second_at_a_difficulty_from_validation_scenes(ca
     ]
     assert len({options.out for options in ablations}) == 3, "no adapter of other clips goes on"
     # The loss has the masks of the mask channel, or a row without it would know less.
-    assert ["sloppy_loss_masks=true" in options.settings for options in ablations[-2:]] == [True] * 2
+    assert all("sloppy_loss_masks=true" in options.settings for options in ablations[-2:])
     words = [call[0] for call in calls]
     held_out = next(n for n, call in enumerate(calls) if "runs/results/data/harder_4" in call)
     assert words.index("training.difficulty") < held_out

@@ -6,6 +6,7 @@ import signal
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from tavid_core.errors import CanceledError, ConfigError, NonFiniteError
@@ -57,6 +58,20 @@ def test_a_resumed_run_equals_an_unbroken_one_bit_for_bit(tmp_path, stop_at):
         train(tmp_path / "broken", stop_at)
     resumed = train(tmp_path / "broken")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_without_an_average_the_last_weights_are_the_result(tmp_path):
+    config = dataclasses.replace(CONFIG, ema_decay=0.0)
+    model = make_model()
+    result = run_loop(config, tmp_path, {"model": model}, make_loss(model), title="test")
+    assert torch.equal(result["model.weight"], model.weight)
+    # Once in memory, once in a checkpoint, and a run goes on from it.
+    newest = max(tmp_path.glob("step_*")) / "weights.safetensors"
+    assert not [name for name in load_file(newest) if name.startswith("average.")]
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "part", stop_at=9, config=config)
+    resumed = train(tmp_path / "part", config=config)
+    assert torch.equal(resumed["model.weight"], model.weight)
 
 
 def test_running_statistics_are_resumed_too(tmp_path):

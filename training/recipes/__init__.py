@@ -21,7 +21,10 @@ def cogvideox_5b_paper() -> FinetuneConfig:
 
     References:
         arXiv 2503.18950, implementation details. The paper says neither warm-up nor averaging;
-        the learning rate is constant there.
+        the learning rate is constant there. It appends the sentence of the target; here it is
+        prepended as in the released code (`sentence_position`). Latents are the means of the
+        VAE's distributions, not samples. Four noisy encodings of the conditioning image per clip
+        stand for noise drawn in every step.
     """
     return FinetuneConfig(
         loop=LoopConfig(
@@ -58,7 +61,8 @@ def mini() -> FinetuneConfig:
     """Teach the mini base model what a mask means, as the shipped adapter was.
 
     Returns:
-        The configuration: the paper's method at the mini model's size.
+        The configuration: the paper's method at the mini model's size, with a clean conditioning
+        image (`num_noisy_images` 0), as the mini base was trained.
     """
     return FinetuneConfig(
         loop=LoopConfig(num_steps=700, learning_rate=1.5e-3, warmup_steps=50, ema_decay=0.99),
