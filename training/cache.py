@@ -8,17 +8,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKLCogVideoX
 from tqdm import tqdm
 
-from tavid_core.errors import InputError
 from training.cache_blocks import CacheBlocks
 from training.cache_file import read_cache, stale_cache, write_cache
-from training.clips import METADATA_NAME, ClipRecord, read_frames, read_mask, read_records
-from training.device import half_precision
-from training.mini import frames_to_tensor
+from training.clip_encoder import ClipEncoder
+from training.clips import METADATA_NAME, ClipRecord, read_records
+from training.device import is_half_precision
 
 __all__ = ["LatentCache", "load_or_build_cache"]
 
@@ -52,14 +50,9 @@ class LatentCache:
         return len(self.captions)
 
 
-def _key(
-    folder: Path,
-    vae: AutoencoderKLCogVideoX,
-    records: Sequence[ClipRecord] | None,
-    num_noisy_images: int,
-    num_slots: int,
-) -> str:
-    digest = hashlib.sha256((folder / METADATA_NAME).read_bytes())
+def _key(encoder: ClipEncoder, records: Sequence[ClipRecord] | None) -> str:
+    vae = encoder.vae
+    digest = hashlib.sha256((encoder.folder / METADATA_NAME).read_bytes())
     # The encoder alone: a decoder trained further leaves every latent as it was.
     for name, tensor in sorted(vae.encoder.state_dict().items()):
         digest.update(name.encode())
@@ -67,8 +60,13 @@ def _key(
     digest.update(str(vae.config.scaling_factor).encode())
     for record in records or ():
         digest.update(record.file_name.encode() + b"\n")
-    if num_noisy_images or num_slots > 1:
-        digest.update(f"{num_noisy_images} noisy images, {num_slots} slots".encode())
+    if encoder.num_noisy_images or encoder.num_slots > 1:
+        text = f"{encoder.num_noisy_images} noisy images, {encoder.num_slots} slots"
+        digest.update(text.encode())
+    if encoder.is_half or vae.dtype != torch.float32:
+        # Float32 is not named: what was made before the precision was in the key stays valid.
+        products = torch.bfloat16 if encoder.is_half else vae.dtype
+        digest.update(f"weights {vae.dtype}, products {products}".encode())
     return digest.hexdigest()
 
 
@@ -80,63 +78,6 @@ def _hash_files(folder: Path, record: ClipRecord, num_slots: int) -> str:
     return digest.hexdigest()[:16]
 
 
-def _encode(vae: AutoencoderKLCogVideoX, video_BCTHW: torch.Tensor) -> torch.Tensor:
-    # bfloat16 is five times faster on CPUs that have it, and its error is far below the noise.
-    with half_precision(vae.device):
-        mean_BCTHW = vae.encode(video_BCTHW.to(vae.device, vae.dtype)).latent_dist.mean.float()
-    return (mean_BCTHW * vae.config.scaling_factor).permute(0, 2, 1, 3, 4).cpu()
-
-
-def _encode_images(
-    vae: AutoencoderKLCogVideoX, image_BCTHW: torch.Tensor, index: int, num_noisy_images: int
-) -> torch.Tensor:
-    """Encode frame 0 as it is, or several times with noise that depends on clip and number only."""
-    if not num_noisy_images:
-        return _encode(vae, image_BCTHW)[:, 0]
-    noisy = []
-    for number in range(num_noisy_images):
-        generator = torch.Generator().manual_seed(index * 64 + number)
-        # sigma = exp(N(-3, 0.5)) as CogVideoX-I2V and TAViD are trained (arXiv 2408.06072).
-        sigma = torch.exp(-3.0 + 0.5 * torch.randn((), generator=generator))
-        noise = torch.randn(image_BCTHW.shape, generator=generator)
-        noisy.append(_encode(vae, image_BCTHW + sigma * noise)[0, 0])
-    return torch.stack(noisy)
-
-
-def _read_masks(folder: Path, record: ClipRecord, num_slots: int) -> torch.Tensor:
-    names = record.mask_names(num_slots)
-    if None in names:
-        raise InputError(
-            f"{record.file_name} must have a mask for each of {num_slots} slots, got {names}. "
-            "Train with fewer slots, or add actor_mask_file and extra_mask_files."
-        )
-    masks = [torch.from_numpy(read_mask(folder, name)) for name in names]
-    return torch.stack(masks).to(torch.uint8)
-
-
-def _encode_clips(
-    folder: Path,
-    records: Sequence[ClipRecord],
-    indices: range,
-    vae: AutoencoderKLCogVideoX,
-    num_noisy_images: int,
-    num_slots: int,
-) -> dict[str, torch.Tensor]:
-    frames = np.stack([read_frames(folder, records[index]) for index in indices])
-    videos = frames_to_tensor(torch.from_numpy(frames))
-    images = [
-        _encode_images(vae, video[None, :, :1], index, num_noisy_images)
-        for index, video in zip(indices, videos, strict=True)
-    ]
-    masks = [_read_masks(folder, records[index], num_slots) for index in indices]
-    return {
-        "latents_NFCHW": _encode(vae, videos),
-        "images_NKCHW": torch.stack(images),
-        "masks_NSHW": torch.stack(masks),
-    }
-
-
-@torch.no_grad()
 def load_or_build_cache(
     folder: Path,
     vae: AutoencoderKLCogVideoX,
@@ -146,45 +87,52 @@ def load_or_build_cache(
     records: Sequence[ClipRecord] | None = None,
     num_noisy_images: int = 0,
     num_slots: int = 1,
+    uses_bfloat16: bool | None = None,
 ) -> LatentCache:
     """Read the cache, or encode the clips and write it; an interrupted call goes on.
 
     Args:
         folder: Clip folder.
-        vae: In eval mode, float32; encodes on its device.
+        vae: In eval mode; encodes on its device, in the type of its weights.
         path: The cache file, safetensors.
         limit: Take only the first clips.
         records: Take these clips only; None = all of the folder.
         num_noisy_images: How often each conditioning image is encoded with noise; 0 = once,
             without.
         num_slots: Masks per clip: target, actor, further targets.
+        uses_bfloat16: Whether matrix products are in bfloat16; None = where the device is faster
+            with it.
 
     Returns:
         The cache, on the CPU.
 
     Raises:
-        InputError: If the file was made from other clips, by another VAE or with other settings,
-            or a clip has no actor mask where one is needed.
+        InputError: If the file was made from other clips, by another VAE, with other settings
+            or in another precision, or a clip has no mask for a slot.
     """
-    key = _key(folder, vae, records, num_noisy_images, num_slots)
-    records = (read_records(folder) if records is None else records)[:limit]
-    captions = tuple(record.text for record in records)
-    files = [_hash_files(folder, record, num_slots) for record in records]
-    demand = "latent cache must belong to these clips, this VAE and these settings"
+    chosen = (read_records(folder) if records is None else records)[:limit]
+    encoder = ClipEncoder(
+        folder=folder,
+        records=chosen,
+        vae=vae,
+        num_noisy_images=num_noisy_images,
+        num_slots=num_slots,
+        is_half=is_half_precision(vae.device, enabled=uses_bfloat16),
+    )
+    key = _key(encoder, records)
+    captions = tuple(record.text for record in chosen)
+    files = [_hash_files(folder, record, num_slots) for record in chosen]
+    demand = "latent cache must belong to these clips, this VAE, these settings and this precision"
     found = read_cache(path, key, demand)
-    if found is not None and len(found[0]["latents_NFCHW"]) >= len(records):
+    if found is not None and len(found[0]["latents_NFCHW"]) >= len(chosen):
         # Files of older versions do not say which videos they were made of.
         if json.loads(found[1].get("files", json.dumps(files)))[: len(files)] != files:
             raise stale_cache(path, demand)
-        kept = {name: tensor[: len(records)] for name, tensor in found[0].items()}
+        kept = {name: tensor[: len(chosen)] for name, tensor in found[0].items()}
         return LatentCache(**kept, captions=captions)
     blocks = CacheBlocks(path, key, files, at_once=CPU_AT_ONCE if vae.device.type == "cpu" else 1)
-
-    def encode(indices: range) -> dict[str, torch.Tensor]:
-        return _encode_clips(folder, records, indices, vae, num_noisy_images, num_slots)
-
-    with tqdm(total=len(records), desc="encode", unit="clip") as bar:
-        tensors = blocks.compute(encode, bar.update)
+    with tqdm(total=len(chosen), desc="encode", unit="clip") as bar:
+        tensors = blocks.compute(encoder, bar.update)
     write_cache(path, tensors, {"key": key, "files": json.dumps(files)})
     blocks.remove()
     return LatentCache(**tensors, captions=captions)

@@ -8,7 +8,7 @@ import torch
 
 from tavid_core.errors import ConfigError
 
-__all__ = ["half_precision", "has_fast_bfloat16", "pick_device"]
+__all__ = ["half_precision", "has_fast_bfloat16", "is_half_precision", "pick_device"]
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -56,6 +56,19 @@ def has_fast_bfloat16(device: torch.device) -> bool:
     return "avx512_bf16" in flags or "amx_bf16" in flags
 
 
+def is_half_precision(device: torch.device, *, enabled: bool | None = None) -> bool:
+    """Say whether matrix products are in bfloat16.
+
+    Args:
+        device: Of the model.
+        enabled: What the run says; None leaves it to the device.
+
+    Returns:
+        True for bfloat16, false for the type of the weights.
+    """
+    return has_fast_bfloat16(device) if enabled is None else enabled
+
+
 def half_precision(device: torch.device, *, enabled: bool | None = None) -> torch.autocast:
     """Run matrix products in bfloat16.
 
@@ -66,5 +79,5 @@ def half_precision(device: torch.device, *, enabled: bool | None = None) -> torc
     Returns:
         A context manager.
     """
-    is_on = has_fast_bfloat16(device) if enabled is None else enabled
+    is_on = is_half_precision(device, enabled=enabled)
     return torch.autocast(device.type, torch.bfloat16, enabled=is_on)

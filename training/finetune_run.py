@@ -207,6 +207,7 @@ class FinetuneRun:
             records=report.records if report.problems else None,
             num_noisy_images=self.config.num_noisy_images,
             num_slots=self.config.prompt.num_slots,
+            uses_bfloat16=self.config.uses_bfloat16,
         )
         pipeline.vae.cpu()
         return cache

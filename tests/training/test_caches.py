@@ -1,5 +1,7 @@
 """Latents and texts on the disk: read again, refused when they are of others, never torn."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from tavid_core.errors import InputError
 from tests.tiny import MAX_TEXT, NUM_FRAMES, make_image, make_text_encoder, make_tokenizer, make_vae
 from tests.training_clips import write_clips
 from training.cache import load_or_build_cache
+from training.cache_file import write_cache
 from training.clips import read_frames, write_frames
 from training.texts import load_or_build_texts
 
@@ -62,6 +65,41 @@ def test_latents_of_a_video_that_was_replaced_are_refused(tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_latents_of_another_precision_are_refused(tmp_path):
+    """Weights loaded in bfloat16, or products in it, give other latents of the same clips."""
+    clips, path = tmp_path / "clips", tmp_path / "latents.safetensors"
+    write_clips(clips, num_clips=1)
+    single = load_or_build_cache(clips, make_vae(), path, uses_bfloat16=False)
+    for number, (vae, products) in enumerate(
+        [(make_vae(), True), (make_vae().bfloat16(), False), (make_vae().bfloat16(), True)]
+    ):
+        with pytest.raises(InputError, match="these settings and this precision, got"):
+            load_or_build_cache(clips, vae, path, uses_bfloat16=products)
+        own = tmp_path / f"{number}.safetensors"
+        other = load_or_build_cache(clips, vae, own, uses_bfloat16=products)
+        assert not torch.equal(other.latents_NFCHW, single.latents_NFCHW)
+        assert other.latents_NFCHW.dtype == torch.float32
+
+
+def test_latents_of_older_versions_in_float32_are_still_good(tmp_path):
+    """Their key, written down before the precision was in it."""
+    clips, path = tmp_path / "clips", tmp_path / "latents.safetensors"
+    write_clips(clips, num_clips=1)
+    vae = make_vae()
+    digest = hashlib.sha256((clips / "metadata.jsonl").read_bytes())
+    for name, tensor in sorted(vae.encoder.state_dict().items()):
+        digest.update(name.encode() + tensor.numpy().tobytes())
+    digest.update(str(vae.config.scaling_factor).encode())
+    tensors = {
+        "latents_NFCHW": torch.ones(1, 2, 3, 4, 4),
+        "images_NKCHW": torch.ones(1, 1, 3, 4, 4),
+    }
+    tensors["masks_NSHW"] = torch.ones(1, 1, 8, 8, dtype=torch.uint8)
+    write_cache(path, tensors, {"key": digest.hexdigest()})
+    cache = load_or_build_cache(clips, vae, path, uses_bfloat16=False)
+    assert (cache.latents_NFCHW == 1).all()
+
+
 def test_latents_are_the_same_after_an_interruption(tmp_path, monkeypatch):
     clips = tmp_path / "clips"
     write_clips(clips)
@@ -77,7 +115,7 @@ def test_latents_are_the_same_after_an_interruption(tmp_path, monkeypatch):
             raise KeyboardInterrupt
         return read_frames(folder, record)
 
-    monkeypatch.setattr("training.cache.read_frames", read)
+    monkeypatch.setattr("training.clip_encoder.read_frames", read)
     with pytest.raises(KeyboardInterrupt):
         load_or_build_cache(clips, make_vae(), path, num_noisy_images=2)
     again = load_or_build_cache(clips, make_vae(), path, num_noisy_images=2)

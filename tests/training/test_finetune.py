@@ -161,6 +161,18 @@ def test_frozen_weights_in_half_precision_leave_what_is_trained_in_float32(run):
     assert all(np.isfinite(json.loads(line)["loss"]) for line in lines)
 
 
+def test_the_precision_of_a_run_is_that_of_its_latents(run, monkeypatch):
+    """Where bfloat16 is fast they used to be made in it, whatever the run said."""
+    monkeypatch.setattr("training.device.has_fast_bfloat16", lambda device: True)
+    latents = {}
+    for precision in ("float32", "bfloat16", "auto"):
+        out = run.folder / precision
+        assert run("steps=1", f"precision={precision}", flags=["--out", out]) == 0
+        latents[precision] = load_file(f"{out}_latents.safetensors")["latents_NFCHW"]
+    assert torch.equal(latents["auto"], latents["bfloat16"])
+    assert not torch.equal(latents["auto"], latents["float32"])
+
+
 def test_two_runs_give_the_same_adapter(run, tmp_path):
     assert run() == 0
     weights = tmp_path / "adapter" / "pytorch_lora_weights.safetensors"
