@@ -82,7 +82,12 @@ def latent_masks(cache: LatentCache, latent_hw: tuple[int, int]) -> torch.Tensor
     Returns:
         0 or 1, float32 (N, S, H, W).
     """
-    return masks_to_grids(cache.masks_NSHW.numpy().astype(bool), latent_hw)
+    # One clip after the other: together, at the size of pictures, they are larger than the rest.
+    grids = [
+        masks_to_grids(masks_SHW[None].numpy().astype(bool), latent_hw)
+        for masks_SHW in cache.masks_NSHW
+    ]
+    return torch.cat(grids)
 
 
 def masks_to_grids(masks_NSHW: NDArray[np.bool_], grid_hw: tuple[int, int]) -> torch.Tensor:

@@ -8,12 +8,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from diffusers import AutoencoderKLCogVideoX
 from tqdm import tqdm
 
 from training.cache_blocks import CacheBlocks
-from training.cache_file import read_cache, stale_cache, write_cache
+from training.cache_file import read_cache, stale_cache, write_joined
 from training.clip_encoder import ClipEncoder
 from training.clips import METADATA_NAME, ClipRecord, read_records
 from training.device import is_half_precision
@@ -27,7 +28,7 @@ CPU_AT_ONCE = 2
 
 @dataclasses.dataclass(frozen=True)
 class LatentCache:
-    """All that training needs of a clip folder, in memory.
+    """All that training needs of a clip folder, mapped from its file.
 
     Shapes: N clips, F latent frames, K noisy images, S mask slots, C channels, h x w latents,
     H x W pixels.
@@ -128,11 +129,20 @@ def load_or_build_cache(
         # Files of older versions do not say which videos they were made of.
         if json.loads(found[1].get("files", json.dumps(files)))[: len(files)] != files:
             raise stale_cache(path, demand)
-        kept = {name: tensor[: len(chosen)] for name, tensor in found[0].items()}
-        return LatentCache(**kept, captions=captions)
-    blocks = CacheBlocks(path, key, files, at_once=CPU_AT_ONCE if vae.device.type == "cpu" else 1)
-    with tqdm(total=len(chosen), desc="encode", unit="clip") as bar:
-        tensors = blocks.compute(encoder, bar.update)
-    write_cache(path, tensors, {"key": key, "files": json.dumps(files)})
+        tensors = found[0]
+    else:
+        tensors = _build(path, key, encoder, files)
+    kept = {name: tensor[: len(chosen)] for name, tensor in tensors.items()}
+    return LatentCache(**kept, captions=captions)
+
+
+def _build(
+    path: Path, key: str, encoder: ClipEncoder, files: Sequence[str]
+) -> dict[str, torch.Tensor]:
+    at_once = CPU_AT_ONCE if encoder.vae.device.type == "cpu" else 1
+    blocks = CacheBlocks(path, key, files, at_once=at_once)
+    with tqdm(total=len(files), desc="encode", unit="clip") as bar:
+        parts = blocks.compute(encoder, bar.update)
+    write_joined(path, parts, {"key": key, "files": json.dumps(files)})
     blocks.remove()
-    return LatentCache(**tensors, captions=captions)
+    return safetensors.torch.load_file(path)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
-from tavid_core.errors import InputError
-from training.cache_file import read_cache, write_cache
+from tavid_core.errors import InputError, StorageError
+from training.cache_file import read_cache, write_joined
 
 __all__ = ["CacheBlocks"]
 
@@ -47,15 +47,18 @@ class CacheBlocks:
         self._block_clips = block_clips or _BLOCK_CLIPS
         self._at_once = at_once
 
-    def compute(self, encode: Callable[[range], Block], show: Callable[[int], object]) -> Block:
-        """Compute what is not there yet, and put everything together.
+    def compute(
+        self, encode: Callable[[range], Block], show: Callable[[int], object]
+    ) -> list[Block]:
+        """Compute what is not there yet.
 
         Args:
             encode: Given the numbers of clips, returns their tensors, stacked.
             show: Told how many clips are done more.
 
         Returns:
-            The tensors of all clips, stacked.
+            The tensors of each block, mapped from its file: together they may be larger than the
+            memory.
 
         Raises:
             StorageError: If a block cannot be written.
@@ -65,17 +68,17 @@ class CacheBlocks:
             stop = min(start + self._block_clips, len(self._files))
             block = self._read(start, stop)
             if block is None:
-                parts = []
-                for first in range(start, stop, self._at_once):
-                    indices = range(first, min(first + self._at_once, stop))
-                    parts.append(encode(indices))
-                    show(len(indices))
-                block = _join(parts)
-                write_cache(self._path(start), block, {"key": self._block_key(start, stop)})
+                self._write(start, stop, encode, show)
+                block = self._read(start, stop)
             else:
                 show(stop - start)
+            if block is None:
+                raise StorageError(
+                    f"{self._path(start)} must stay as it was written, got another or none. "
+                    "Run the same command again."
+                )
             blocks.append(block)
-        return _join(blocks)
+        return blocks
 
     def remove(self) -> None:
         """Delete the blocks: the cache file holds it all."""
@@ -89,13 +92,23 @@ class CacheBlocks:
         text = json.dumps([self._key, start, self._files[start:stop]])
         return hashlib.sha256(text.encode()).hexdigest()
 
+    def _write(
+        self,
+        start: int,
+        stop: int,
+        encode: Callable[[range], Block],
+        show: Callable[[int], object],
+    ) -> None:
+        parts = []
+        for first in range(start, stop, self._at_once):
+            indices = range(first, min(first + self._at_once, stop))
+            parts.append(encode(indices))
+            show(len(indices))
+        write_joined(self._path(start), parts, {"key": self._block_key(start, stop)})
+
     def _read(self, start: int, stop: int) -> Block | None:
         try:
             found = read_cache(self._path(start), self._block_key(start, stop), "block")
         except InputError:
             return None
         return None if found is None else found[0]
-
-
-def _join(blocks: Sequence[Block]) -> Block:
-    return {name: torch.cat([block[name] for block in blocks]) for name in blocks[0]}

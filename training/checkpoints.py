@@ -158,18 +158,19 @@ def _read(folder: Path) -> Checkpoint:
     )
 
 
-def write_durably(path: Path, content: bytes | memoryview) -> None:
+def write_durably(path: Path, *pieces: bytes | memoryview) -> None:
     """Write a file and wait until the disk has it.
 
     Args:
         path: Where to.
-        content: All of it.
+        *pieces: All of it, one behind the other.
 
     Raises:
         OSError: If it cannot be written.
     """
     with path.open("wb") as file:
-        file.write(content)
+        for piece in pieces:
+            file.write(piece)
         file.flush()
         os.fsync(file.fileno())
 

@@ -16,6 +16,7 @@ from transformers import AutoTokenizer
 
 from tavid_core.errors import CanceledError, ConfigError, TavidError
 from tavid_core.model_folder import find_adapter_folder, find_model_folder
+from training.cache_size import CacheSize
 from training.clip_check import ClipReport, check_clips
 from training.device import pick_device
 from training.dry_run import estimate, read_transformer_config
@@ -130,18 +131,22 @@ def _rehearse(config: FinetuneConfig, options: argparse.Namespace) -> int:
     sizes = read_transformer_config(options.base, options.recipe)
     validates = options.validation_clips is not None
     print(estimate(config, sizes, options.base, validates=validates).describe())
+    # The VAE of every CogVideoX halves the sides three times, the mini model's twice.
+    factor = 8 if options.base is None else _spatial_factor(options.base)
+    size_hw = (sizes["sample_height"] * factor, sizes["sample_width"] * factor)
+    caches = CacheSize.of(config, sizes, size_hw)
     if options.clips is None:
+        print(caches.describe(None))
         return 0
     tokenizer = None
     if options.base is not None:
         tokenizer = AutoTokenizer.from_pretrained(options.base / "tokenizer", local_files_only=True)
-    # The VAE of every CogVideoX halves the sides three times, the mini model's twice.
-    factor = 8 if options.base is None else _spatial_factor(options.base)
-    size_hw = (sizes["sample_height"] * factor, sizes["sample_width"] * factor)
     if tokenizer is not None and config.prompt.added_tokens:
         tokenizer.add_tokens(list(config.prompt.slot_words))
     demands = demands_of(tokenizer, size_hw, SimpleNamespace(**sizes), config)
     report = check_clips(options.clips, demands, options.limit)
+    captions = {record.text for record in report.records}
+    print(caches.describe(len(report.records), len(captions)))
     _tell("clips", report)
     if tokenizer is None:
         print("                captions not checked, give --base")
