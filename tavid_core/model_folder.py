@@ -25,6 +25,7 @@ __all__ = [
 ASSETS = Path(__file__).parent / "assets"
 HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 HUB_FILES = ("*.json", "*.safetensors", "*.model", "*.txt")
+_SETTINGS = tuple(pattern for pattern in HUB_FILES if pattern != "*.safetensors")
 # What a model index may name; diffusers would import whatever library it finds there.
 _COMPONENTS = {
     "scheduler": ("diffusers", r"CogVideoX(DPM|DDIM)Scheduler"),
@@ -35,11 +36,12 @@ _COMPONENTS = {
 }
 
 
-def find_model_folder(model: str | Path) -> Path:
+def find_model_folder(model: str | Path, *, has_weights: bool = True) -> Path:
     """Find the folder of a model; only a Hub id that is no folder here uses the network.
 
     Args:
         model: "mini" (shipped), a folder, or a Hub id such as "THUDM/CogVideoX-5b-I2V".
+        has_weights: False where settings and tokenizer are enough; no others are fetched then.
 
     Returns:
         The folder.
@@ -53,7 +55,7 @@ def find_model_folder(model: str | Path) -> Path:
     if folder.is_dir():
         return folder
     if isinstance(model, str) and HUB_ID.fullmatch(model):
-        return _download(model)
+        return _download(model, has_weights=has_weights)
     raise WeightsError(
         f"model must be 'mini', a folder or a Hub id, got '{model}'. Check the path, or fetch it: "
         f"tavid download 5b --dest {model}"
@@ -161,17 +163,22 @@ def _shipped(name: str) -> Path:
     return folder
 
 
-def _download(model: str) -> Path:
+def _download(model: str, *, has_weights: bool) -> Path:
     # Imported here, since the shipped model and local folders need no network code.
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
-    patterns, failures = list(HUB_FILES), (OSError, ValueError, HfHubHTTPError)
-    try:
-        # What is in the cache needs no network, and a robot starts the same every day.
-        return Path(snapshot_download(model, allow_patterns=patterns, local_files_only=True))
-    except failures:
-        pass
+    patterns = list(HUB_FILES if has_weights else _SETTINGS)
+    failures = (OSError, ValueError, HfHubHTTPError)
+    if has_weights:
+        try:
+            # What is in the cache needs no network, and a robot starts the same every day.
+            folder = Path(snapshot_download(model, allow_patterns=patterns, local_files_only=True))
+            # It may be settings alone, or what an interrupted download has left.
+            check_model_files(folder)
+            return folder
+        except failures:
+            pass
     try:
         return Path(snapshot_download(model, allow_patterns=patterns))
     except failures as error:

@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = with_settings(RECIPES[options.recipe](), options.settings)
         if options.base is not None:
             options.start_from = find_adapter_folder(options.base, options.start_from)
-            options.base = find_model_folder(options.base)
+            options.base = find_model_folder(options.base, has_weights=not options.dry_run)
         if options.dry_run:
             return _rehearse(config, options)
         for name in ("base", "clips", "out"):

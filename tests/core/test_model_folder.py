@@ -66,17 +66,46 @@ def test_unknown_names_are_refused(tmp_path):
         find_adapter_folder("THUDM/CogVideoX-5b-I2V", "default")
 
 
-def test_hub_id_fetches_weights_and_nothing_executable(monkeypatch, tmp_path):
-    asked = {}
+class Hub:
+    """Stands for huggingface_hub: what is asked of it, and a folder that may be in its cache."""
 
-    def snapshot_download(name, allow_patterns, local_files_only=False):
-        asked[name] = allow_patterns
-        return str(tmp_path)
+    def __init__(self, monkeypatch, folder, *, is_cached=False):
+        self.folder, self.is_cached, self.asked = folder, is_cached, []
+        hub = types.SimpleNamespace(snapshot_download=self.download)
+        monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
 
-    hub = types.SimpleNamespace(snapshot_download=snapshot_download)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    assert find_model_folder("THUDM/CogVideoX-5b-I2V") == tmp_path
-    assert asked == {"THUDM/CogVideoX-5b-I2V": ["*.json", "*.safetensors", "*.model", "*.txt"]}
+    def download(self, name, allow_patterns, local_files_only=False):
+        self.asked.append((name, set(allow_patterns), local_files_only))
+        if local_files_only and not self.is_cached:
+            raise FileNotFoundError("not in the cache")
+        self.is_cached = True
+        return str(self.folder)
+
+
+def test_hub_id_fetches_weights_and_nothing_executable(monkeypatch, folder):
+    hub = Hub(monkeypatch, folder)
+    assert find_model_folder("THUDM/CogVideoX-5b-I2V") == folder
+    files = {"*.json", "*.safetensors", "*.model", "*.txt"}
+    assert hub.asked[-1] == ("THUDM/CogVideoX-5b-I2V", files, False)
+
+
+def test_without_weights_only_settings_and_tokenizer_are_fetched(monkeypatch, folder):
+    hub = Hub(monkeypatch, folder)
+    assert find_model_folder("a/b", has_weights=False) == folder
+    assert hub.asked == [("a/b", {"*.json", "*.model", "*.txt"}, False)]
+
+
+def test_settings_alone_in_the_cache_do_not_pass_for_the_model(monkeypatch, folder):
+    """The Hub's library names their folder when it is asked for what is there."""
+    hub = Hub(monkeypatch, folder, is_cached=True)
+    weights = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    content = weights.read_bytes()
+    weights.unlink()
+    assert find_model_folder("a/b") == folder
+    assert [is_local for _, _, is_local in hub.asked] == [True, False]
+    weights.write_bytes(content)
+    find_model_folder("a/b")
+    assert [is_local for _, _, is_local in hub.asked] == [True, False, True]
 
 
 def test_missing_folder_names_the_command_that_fetches_it(tmp_path):
@@ -84,20 +113,11 @@ def test_missing_folder_names_the_command_that_fetches_it(tmp_path):
         find_model_folder(tmp_path / "5b")
 
 
-def test_what_is_in_the_cache_needs_no_network(monkeypatch, tmp_path):
-    asked = []
-
-    def snapshot_download(name, allow_patterns, local_files_only=False):
-        asked.append(local_files_only)
-        if local_files_only and len(asked) == 1:
-            raise FileNotFoundError("not in the cache")
-        return str(tmp_path)
-
-    hub = types.SimpleNamespace(snapshot_download=snapshot_download)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", hub)
-    assert find_model_folder("a/b") == tmp_path
-    assert find_model_folder("a/b") == tmp_path
-    assert asked == [True, False, True]
+def test_what_is_in_the_cache_needs_no_network(monkeypatch, folder):
+    hub = Hub(monkeypatch, folder)
+    assert find_model_folder("a/b") == folder
+    assert find_model_folder("a/b") == folder
+    assert [is_local for _, _, is_local in hub.asked] == [True, False, True]
 
 
 def test_failed_download_is_a_weights_error(monkeypatch):

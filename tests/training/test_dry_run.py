@@ -1,6 +1,7 @@
 """Estimates without weights, against numbers that can be worked out by hand."""
 
 import dataclasses
+import shutil
 
 import pytest
 from safetensors.torch import load_file
@@ -171,6 +172,23 @@ def test_command_says_it_in_seconds_and_lists_bad_clips(tmp_path, capsys):
     words += ["--clips", str(tmp_path), "--validation-clips", str(tmp_path / "good")]
     assert main(words) == 2
     assert "to validate on  0 usable" in capsys.readouterr().out
+
+
+def test_a_hub_id_is_rehearsed_without_its_weights(monkeypatch, tmp_path, capsys):
+    """They used to be fetched first: 20 GB for an estimate."""
+    shutil.copytree(ASSETS / "mini", tmp_path / "mini")
+    for weights in (tmp_path / "mini").rglob("*.safetensors"):
+        weights.unlink()
+    asked = []
+
+    def snapshot_download(name, allow_patterns, **_):
+        asked.extend(allow_patterns)
+        return str(tmp_path / "mini")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    assert main(["mini", "--dry-run", "--base", "somebody/mini"]) == 0
+    assert "2 of blocks 1 to 4" in capsys.readouterr().out
+    assert sorted(asked) == ["*.json", "*.model", "*.txt"]
 
 
 def test_unknown_model_is_refused(tmp_path):
