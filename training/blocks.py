@@ -33,8 +33,8 @@ from tavid_core.model_folder import find_adapter_folder, find_model_folder, load
 from tavid_core.pipeline import TargetAwarePipeline
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.prompt import build_prompt, find_slot_index, find_slot_indices
-from training.batches import rotary_embedding
-from training.clips import ClipRecord, read_frames, read_mask, read_records
+from training.batches import masks_to_grids, rotary_embedding
+from training.clips import ClipRecord, read_frames, read_records, read_slot_masks
 from training.device import half_precision, pick_device
 from training.figure import start_figure
 from training.measure import make_request
@@ -123,7 +123,7 @@ def measure_blocks(
     Raises:
         PromptError: If the word is not in a caption, or is more than one token.
         ConfigError: If there is neither a word nor an adapter.
-        InputError: If a clip that is to be imagined lacks the mask of a slot.
+        InputError: If a clip lacks the mask of a slot.
     """
     # After the sampler, which records fewer blocks.
     install_processors(pipeline.transformer)
@@ -133,8 +133,8 @@ def measure_blocks(
             probe.errors(
                 index,
                 _frames(folder, record, index, sampler),
-                read_mask(folder, record.mask_file),
-                record,
+                read_slot_masks(folder, record, max(1, pipeline.num_mask_slots)),
+                record.text,
             )
             for index, record in enumerate(tqdm(records, "blocks", unit="clip"))
         ]
@@ -193,16 +193,16 @@ class _Probe:
         self,
         index: int,
         frames: NDArray[np.uint8],
-        mask: NDArray[np.bool_],
-        record: ClipRecord,
+        masks: Sequence[NDArray[np.bool_]],
+        caption: str,
     ) -> NDArray[np.float64]:
-        """Errors of one clip, (2, blocks), averaged over timesteps."""
+        """Errors of one clip, (2, blocks), averaged over timesteps; of masks the target's first."""
         transformer = self._pipeline.transformer
         latents_BFCHW, image_BFCHW = self._encode(frames)
         grid_hw = token_grid(transformer, tuple(latents_BFCHW.shape[-2:]))
-        mask_Q = torch.from_numpy(mask_to_grid(mask, grid_hw)).flatten()
-        states_BLD, token = self._encode_text(record.text)
-        extra = self._mask_channel(latents_BFCHW, mask)
+        mask_Q = torch.from_numpy(mask_to_grid(masks[0], grid_hw)).flatten()
+        states_BLD, token = self._encode_text(caption)
+        extra = self._mask_channels(latents_BFCHW, masks)
         rotary = rotary_embedding(transformer, latents_BFCHW.shape[1])
         generator = torch.Generator().manual_seed(index)
         total = np.zeros((len(DIRECTIONS), len(transformer.transformer_blocks)))
@@ -249,15 +249,15 @@ class _Probe:
         ids_BL = tokenize(tokenizer, [text], length).to(self._device)
         return self._pipeline.text_encoder(ids_BL)[0], token
 
-    def _mask_channel(
-        self, latents_BFCHW: torch.Tensor, mask: NDArray[np.bool_]
+    def _mask_channels(
+        self, latents_BFCHW: torch.Tensor, masks: Sequence[NDArray[np.bool_]]
     ) -> list[torch.Tensor]:
         num_slots = self._pipeline.num_mask_slots
         if not num_slots:
             return []
         channels = torch.zeros_like(latents_BFCHW[:, :, :1]).repeat(1, 1, num_slots, 1, 1)
-        latent_hw = tuple(latents_BFCHW.shape[-2:])
-        channels[:, 0, 0] = torch.from_numpy(mask_to_grid(mask, latent_hw)).to(self._device)
+        grids_1SHW = masks_to_grids(np.stack(masks)[None], tuple(latents_BFCHW.shape[-2:]))
+        channels[:, 0] = grids_1SHW.to(channels)
         return [channels]
 
 

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLCogVideoX
 
-from tavid_core.errors import InputError
-from training.clips import ClipRecord, read_frames, read_mask
+from training.clips import ClipRecord, read_frames, read_slot_masks
 from training.device import half_precision
 from training.mini import frames_to_tensor
 
@@ -89,11 +88,5 @@ class ClipEncoder:
         return torch.stack(noisy)
 
     def _read_masks(self, record: ClipRecord) -> torch.Tensor:
-        names = record.mask_names(self.num_slots)
-        if None in names:
-            raise InputError(
-                f"{record.file_name} must have a mask for each of {self.num_slots} slots, got "
-                f"{names}. Train with fewer slots, or add actor_mask_file and extra_mask_files."
-            )
-        masks = [torch.from_numpy(read_mask(self.folder, name)) for name in names]
-        return torch.stack(masks).to(torch.uint8)
+        masks = read_slot_masks(self.folder, record, self.num_slots)
+        return torch.from_numpy(np.stack(masks)).to(torch.uint8)

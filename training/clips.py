@@ -30,6 +30,7 @@ __all__ = [
     "read_instances",
     "read_mask",
     "read_records",
+    "read_slot_masks",
     "read_truth",
     "write_frames",
 ]
@@ -269,6 +270,30 @@ def read_mask(folder: Path, name: str) -> NDArray[np.bool_]:
     if image is None:
         raise InputError(f"{name} must be a readable png, got none. Write the mask again.")
     return image >= 128
+
+
+def read_slot_masks(folder: Path, record: ClipRecord, num_slots: int) -> list[NDArray[np.bool_]]:
+    """Read the masks of the slots: target, actor, further targets.
+
+    Args:
+        folder: The clip folder.
+        record: Which clip.
+        num_slots: How many are wanted.
+
+    Returns:
+        Masks, bool (H, W).
+
+    Raises:
+        InputError: If the clip has none for a slot, or one cannot be read.
+    """
+    names = record.mask_names(num_slots)
+    if None in names:
+        missing = "actor_mask_file" if names.index(None) == 1 else "extra_mask_files"
+        raise InputError(
+            f"{record.file_name} must have masks for {num_slots} slots, got no {missing}. "
+            "Add them to its line, or use other clips."
+        )
+    return [read_mask(folder, name) for name in names]
 
 
 def read_truth(folder: Path, record: ClipRecord) -> dict[str, NDArray[np.generic]]:

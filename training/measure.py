@@ -18,7 +18,7 @@ from tavid_core.lifting.keypoints import KeypointDetector
 from tavid_core.mask import mask_to_grid
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.types import PlanRequest
-from training.clips import ClipRecord, read_frames, read_instances, read_mask, read_records
+from training.clips import ClipRecord, read_frames, read_instances, read_records, read_slot_masks
 from training.quality import QUALITY_NAMES, measure_quality
 from training.referee import Tally, judge
 from training.rollouts import BatchContext, Imagined, imagine_batches
@@ -188,17 +188,12 @@ def make_request(folder: Path, record: ClipRecord, seed: int, num_slots: int) ->
     Raises:
         InputError: If the clip lacks the mask of a slot.
     """
-    names = record.mask_names(num_slots)[1:]
-    if None in names:
-        raise InputError(
-            f"{record.file_name} must have masks for {num_slots} slots, got no "
-            f"{('actor_mask_file', 'extra_mask_files')[min(names.index(None), 1)]}. "
-            "Add them to its line, or measure on other scenes."
-        )
-    actor, *extras = [read_mask(folder, name) for name in names] or [None]
+    # The target's belongs to the request even where the model takes none.
+    target, *others = read_slot_masks(folder, record, max(1, num_slots))
+    actor, *extras = others or [None]
     return PlanRequest(
         image=read_frames(folder, record)[0],
-        target_mask=read_mask(folder, record.mask_file),
+        target_mask=target,
         actor_mask=actor,
         extra_masks=tuple(extras),
         prompt=record.text,

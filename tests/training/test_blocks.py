@@ -1,14 +1,17 @@
 """Which blocks look at a word: the range, and a run over tiny clips with real classes."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import torch
 
+from tavid_core.errors import InputError
 from tests.tiny import make_pipeline
 from tests.training_clips import write_clips
-from training.blocks import best_range, main
+from training.blocks import best_range, main, measure_blocks
+from training.clips import read_records
 
 
 @pytest.mark.parametrize(
@@ -68,3 +71,21 @@ def test_model_stored_in_half_precision_is_measured_too(tmp_path, capsys):
     told = capsys.readouterr()
     assert "least error, v2t: blocks" in told.out
     assert "1/1" in told.err, "the bar"
+
+
+def test_a_model_of_several_slots_is_shown_the_masks_of_all(tmp_path):
+    """Those after the target's used to stay empty: it was measured on what it never saw."""
+    write_clips(tmp_path, num_clips=2)
+    record = read_records(tmp_path)[0]
+    pipeline = make_pipeline(num_mask_slots=3)
+
+    def measure(**changes):
+        clips = [dataclasses.replace(record, **changes)]
+        return measure_blocks(pipeline, None, tmp_path, clips, word="mug", timesteps=(500,)).errors
+
+    whole = measure()
+    assert np.array_equal(measure(), whole)
+    assert not np.array_equal(measure(actor_mask_file=record.mask_file), whole)
+    assert not np.array_equal(measure(extra_mask_files=("masks/1.png",)), whole)
+    with pytest.raises(InputError, match="must have masks for 3 slots, got no actor_mask_file"):
+        measure(actor_mask_file=None)
