@@ -47,8 +47,8 @@ def claim_run_folder(folder: Path, identity: Mapping[str, object], resume: str =
             "never" wants none.
 
     Raises:
-        ConfigError: If the folder is of another configuration (what differs is named), or its
-            checkpoints are not what `resume` wants.
+        ConfigError: If the folder is of another configuration (what differs is named), does not
+            say of which, or its checkpoints are not what `resume` wants.
         StorageError: If it cannot be written.
     """
     checkpoints = Checkpoints(folder)
@@ -64,7 +64,7 @@ def claim_run_folder(folder: Path, identity: Mapping[str, object], resume: str =
         )
     plain = json.loads(json.dumps(dict(identity)))
     path = folder / RUN_FILE
-    if checkpoints.any() and path.is_file():
+    if checkpoints.any():
         _check_same(path, plain)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,7 +78,8 @@ def _check_same(path: Path, identity: Mapping[str, object]) -> None:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise ConfigError(
-            f"{path} must say what the run is, got: {error}. Name another --out."
+            f"{path} must say what run the checkpoints beside it are of, got: {error}. "
+            "Name another --out, or delete the checkpoints to begin anew."
         ) from error
     # A name that only one of them has comes from another version.
     differing = [

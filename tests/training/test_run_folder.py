@@ -49,9 +49,15 @@ def test_resume_says_what_must_be_there(tmp_path):
         claim_run_folder(tmp_path, {}, "require")
 
 
-def test_a_run_file_that_is_damaged_is_told(tmp_path):
-    claim_run_folder(tmp_path, {"seed": 0})
+@pytest.mark.parametrize("damage", ["torn", "gone", "a list"])
+def test_a_run_file_that_cannot_be_read_beside_checkpoints_is_told(tmp_path, damage):
+    """Where it was gone, another LoRA rank was written down and then failed to load."""
+    claim_run_folder(tmp_path, {"lora_rank": 4})
     save(tmp_path)
-    (tmp_path / "run.json").write_text("{torn")
-    with pytest.raises(ConfigError, match=r"run\.json must say what the run is"):
-        claim_run_folder(tmp_path, {"seed": 0})
+    path = tmp_path / "run.json"
+    path.unlink()
+    if damage != "gone":
+        path.write_text("{torn" if damage == "torn" else "[1]")
+    with pytest.raises(ConfigError, match=r"run\.json must say what run .* got: .* Name another"):
+        claim_run_folder(tmp_path, {"lora_rank": 8})
+    assert path.is_file() == (damage != "gone")
