@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -93,7 +94,8 @@ class Checkpoints:
             try:
                 return _read(self._folder / name)
             except WeightsError as error:
-                tqdm.write(f"{error} Falling back to the one before.")
+                # The result of a run is the one line on stdout.
+                tqdm.write(f"{error} Falling back to the one before.", file=sys.stderr)
         return None
 
     def _remove_old(self, written: str) -> None:

@@ -34,9 +34,10 @@ def test_damaged_ones_are_told_and_passed_over(tmp_path, capsys, file, damage):
     if damage == "gone":
         path.unlink()
     assert checkpoints.newest().step == 2
-    told = capsys.readouterr().out
-    assert "checkpoint step_0000004 must be whole, got" in told
-    assert "Falling back to the one before." in told
+    told = capsys.readouterr()
+    assert "checkpoint step_0000004 must be whole, got" in told.err
+    assert "Falling back to the one before." in told.err
+    assert told.out == "", "it would stand beside the line of JSON"
 
 
 def test_a_manifest_cannot_name_other_files(tmp_path):

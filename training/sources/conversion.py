@@ -11,6 +11,7 @@ import fcntl
 import itertools
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,8 @@ def convert(
                 _forget(out, mine, part)
         todo = [job for job in mine if _is_to_do(out, job)]
         if len(todo) < len(mine):
-            tqdm.write(f"{len(mine) - len(todo)} of {len(mine)} files were done before")
+            told = f"{len(mine) - len(todo)} of {len(mine)} files were done before"
+            tqdm.write(told, file=sys.stderr)
         _run(todo, out, rules, workers)
         names = [job.name for job in mine]
         write_atomically(

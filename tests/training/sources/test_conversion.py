@@ -69,7 +69,7 @@ def test_any_number_of_workers_writes_the_same_bytes(converted, tmp_path):
     assert bytes_of(tmp_path / "clips") == bytes_of(converted[0])
 
 
-def test_a_finished_file_is_not_done_again_and_a_new_one_is(tmp_path):
+def test_a_finished_file_is_not_done_again_and_a_new_one_is(tmp_path, capsys):
     out = tmp_path / "clips"
     convert_here(JOBS[:2], out)
     clip = out / "clips/a/take_000007.mp4"
@@ -77,6 +77,9 @@ def test_a_finished_file_is_not_done_again_and_a_new_one_is(tmp_path):
     report = convert_here(JOBS, out)
     assert report.num_clips == 3
     assert clip.stat().st_mtime_ns == before
+    told = capsys.readouterr()
+    assert "2 of 3 files were done before" in told.err
+    assert told.out == "", "stdout is for the report"
 
 
 def test_a_changed_file_is_done_again(tmp_path):

@@ -12,6 +12,7 @@ from tests.training.sources.drawn_touch import (
 from tests.training.sources.published_behave import (
     SEQUENCE,
     write_calibration,
+    write_error_list,
     write_frame_folders,
     write_info,
     write_masks_30,
@@ -110,6 +111,20 @@ def test_behave_command_with_masks_that_came_later(drawn, tmp_path, capsys):
     assert "another value of settings" in capsys.readouterr().err
     assert behave_command.main([*arguments, "--restart"]) == 0
     read_only_clip(tmp_path / "clips")
+
+
+def test_behave_command_says_on_stderr_what_it_leaves_out(drawn, tmp_path, capsys):
+    write_videos(tmp_path / "videos", drawn, kinects=(1,))
+    write_info(tmp_path / "params" / SEQUENCE, kinects=(1,))
+    write_error_list(tmp_path / "errors.json", {SEQUENCE: ["t0003.000"]})
+    arguments = [str(tmp_path), "--out", str(tmp_path / "clips"), "--preset", "mini"]
+    arguments += ["--workers", "0", "--error-list", str(tmp_path / "errors.json")]
+    for name in ("videos", "params"):
+        arguments += [f"--{name}", str(tmp_path / name)]
+    assert behave_command.main(arguments) == 2
+    told = capsys.readouterr()
+    assert f"left out for wrong registrations: {SEQUENCE}" in told.err
+    assert "left out for" not in told.out
 
 
 def test_behave_command_with_contact_in_metres(drawn, tmp_path):

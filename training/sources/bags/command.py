@@ -104,7 +104,8 @@ def _find_map(options: argparse.Namespace) -> TopicMap:
         topic_map = read_topic_map(options.topics)
     else:
         topic_map = draft_map(inspect_in_process(options.bags[0]))
-        print(f"topics were guessed from {options.bags[0].name}; --inspect shows them")
+        told = f"topics were guessed from {options.bags[0].name}; --inspect shows them"
+        print(told, file=sys.stderr)
     if options.prompt:
         fields = {name: getattr(topic_map, name) for name in topic_map.__dataclass_fields__}
         topic_map = TopicMap(**{**fields, "prompt_text": options.prompt})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             only = names if only is None else only & names
         wrong = read_error_sequences(options.error_list) if options.error_list else []
         if wrong:
-            print(f"left out for wrong registrations: {', '.join(sorted(wrong))}")
+            told = f"left out for wrong registrations: {', '.join(sorted(wrong))}"
+            print(told, file=sys.stderr)
         jobs = list_sequence_jobs(
             options.root,
             rules.fps,

@@ -87,6 +87,14 @@ def test_a_map_is_written_looked_at_and_read_back(tmp_path, capsys):
     assert "topics must be a new file" in capsys.readouterr().err
 
 
+def test_a_guess_is_told_beside_the_report(bags, tmp_path, capsys):
+    words = [str(bags / "a.mcap"), "--out", str(tmp_path / "clips"), "--workers", "0", *CLIPS]
+    main(words)
+    told = capsys.readouterr()
+    assert "topics were guessed from a.mcap; --inspect shows them" in told.err
+    assert "guessed" not in told.out
+
+
 def test_a_look_without_a_file_prints_the_map(bags, capsys):
     assert main([str(bags / "a.mcap"), "--inspect"]) == 0
     assert "image: /camera/image/compressed" in capsys.readouterr().out
