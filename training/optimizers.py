@@ -15,8 +15,9 @@ __all__ = ["OPTIMIZERS", "OptimizerGroup", "build_optimizer", "check_optimizer"]
 OPTIMIZERS = ("adamw", "muon", "adamw8bit")
 
 # Muon equalises the singular values of an update, which is meant for matrices between hidden
-# features; tables looked up by index and the layer that writes the output stay with AdamW.
-NOT_HIDDEN = ("shared.", "embed_tokens.", "proj_out.", "relative_attention_bias.")
+# features; tables looked up by index, also the trained rows of one (`TrainedTokens`), and the
+# layer that writes the output stay with AdamW.
+NOT_HIDDEN = ("shared.", "embed_tokens.", "rows_SD", "proj_out.", "relative_attention_bias.")
 
 
 class OptimizerGroup:

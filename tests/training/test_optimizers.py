@@ -7,8 +7,10 @@ import torch
 from torch import nn
 
 from tavid_core.errors import ConfigError, MissingExtraError
+from tests.tiny import make_text_encoder
 from training.optimizers import build_optimizer
 from training.sharding import scatter_optimizer
+from training.texts import TrainedTokens
 
 
 def small_model() -> nn.ModuleDict:
@@ -47,6 +49,16 @@ def test_muon_takes_hidden_matrices_alone():
     (matrix,) = muon.param_groups[0]["params"]
     assert matrix is model["hidden"].weight
     assert len(adamw.param_groups[0]["params"]) == 4
+
+
+def test_trained_rows_of_a_table_are_no_hidden_matrix():
+    """Equal singular values would mix the slot tokens with one another."""
+    tokens = TrainedTokens(make_text_encoder(), [3, 4])
+    named = {f"tokens.{name}": p for name, p in tokens.named_parameters() if p.requires_grad}
+    assert list(named) == ["tokens.rows_SD"]
+    hidden = nn.Parameter(torch.zeros(4, 4))
+    group = build_optimizer("muon", {**named, "transformer.to_q.lora_A": hidden}, 1e-2, 0.0)
+    assert [o.param_groups[0]["params"][0] is hidden for o in group.optimizers] == [False, True]
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
