@@ -27,6 +27,7 @@ from training.captioners import (
 )
 from training.clips import METADATA_NAME, read_frames, read_records
 from training.sources.job_state import write_atomically
+from training.text_lines import split_lines
 
 __all__ = ["caption_clips", "main", "read_labels"]
 
@@ -111,7 +112,7 @@ def _read_progress(path: Path, key: str) -> dict[str, str]:
     known: dict[str, str] = {}
     if not path.is_file():
         return known
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in split_lines(path.read_text(encoding="utf-8", errors="replace")):
         try:
             fields = json.loads(line)
         except (ValueError, RecursionError):

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from tavid_core.errors import InputError, TavidError
 from training.clips import METADATA_NAME, ClipRecord, parse_record, read_mask
+from training.text_lines import split_lines
 
 __all__ = ["ClipDemands", "ClipProblem", "ClipReport", "check_clips", "require_all_good"]
 
@@ -137,7 +138,7 @@ def check_clips(folder: Path, demands: ClipDemands, limit: int | None = None) ->
     """
     path = folder / METADATA_NAME
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = split_lines(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"clip folder must hold a readable {METADATA_NAME}, got {error}. "

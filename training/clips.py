@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from tavid_core.errors import InputError
 from tavid_core.types import CameraIntrinsics
+from training.text_lines import split_lines
 
 __all__ = [
     "METADATA_NAME",
@@ -185,7 +186,7 @@ def read_records(folder: Path) -> list[ClipRecord]:
             "Make one with python -m training.sources.sim --out FOLDER."
         )
     records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(split_lines(path.read_text(encoding="utf-8")), start=1):
         if not line.strip():
             continue
         try:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tavid_core.errors import InputError
+from training.text_lines import split_lines
 
 __all__ = ["RunLine", "RunLog"]
 
@@ -50,7 +51,7 @@ class RunLog:
         self.path = path
         self.lines: dict[RunLine, dict[str, object]] = {}
         if path.is_file():
-            for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            for number, text in enumerate(split_lines(path.read_text(encoding="utf-8")), start=1):
                 if text.strip():
                     line, found = parse_line(text, f"{path.name} line {number}")
                     self.lines[line] = found

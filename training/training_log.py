@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tavid_core.errors import StorageError
+from training.text_lines import split_lines
 
 __all__ = ["LOG_FILE", "TrainingLog"]
 
@@ -71,7 +72,7 @@ class TrainingLog:
         if not self._path.is_file():
             return []
         lines = []
-        for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in split_lines(self._path.read_text(encoding="utf-8", errors="replace")):
             try:
                 fields = json.loads(line)
             except (ValueError, RecursionError):

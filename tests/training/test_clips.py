@@ -5,12 +5,13 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tavid_core.errors import InputError
 from tavid_core.types import CameraIntrinsics
 from tests.source_tree import ROOT
+from training.clip_check import ClipDemands, check_clips
 from training.clips import (
     METADATA_NAME,
     ClipRecord,
@@ -67,6 +68,20 @@ def test_paths_that_leave_the_folder_are_refused(name):
     line = json.dumps({**dataclasses.asdict(RECORD), "file_name": name})
     with pytest.raises(InputError, match="file_name must be a path inside the clip folder"):
         parse_record(line)
+
+
+@given(st.text(), st.text())
+@example("a mug\u2028a cup", "one line\x85another\x0bone\x1cmore")
+def test_whatever_a_caption_holds_the_file_is_read_again(tmp_path_factory, caption, source):
+    """Some characters end a line for `str.splitlines`, but not for whoever writes JSON lines."""
+    folder = tmp_path_factory.mktemp("clips")
+    records = [dataclasses.replace(RECORD, text=caption, source=source), RECORD]
+    lines = "".join(record.to_json() + "\n" for record in records)
+    (folder / METADATA_NAME).write_text(lines, encoding="utf-8")
+    assert read_records(folder) == records
+    demands = ClipDemands(num_frames=9, size_hw=(64, 96), num_slots=1, check_caption=len)
+    told = {(found.line, found.file_name) for found in check_clips(folder, demands).problems}
+    assert told == {(1, RECORD.file_name), (2, RECORD.file_name)}
 
 
 def test_a_bad_line_is_named(tmp_path):

@@ -175,6 +175,18 @@ def test_lines_of_captions():
 
 
 @pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        (".jsonl", '{"file_name": "a.mp4", "text": "Lifts\u2028slowly."}'),
+        (".txt", "a.mp4\tLifts\u2028slowly."),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", ""])
+def test_a_caption_ends_where_its_line_does(kind, line, end):
+    assert parse_notes(line + end, kind) == {"a.mp4": VideoNote("Lifts\u2028slowly.")}
+
+
+@pytest.mark.parametrize(
     ("kind", "text", "match"),
     [
         (".csv", "name,text\na.mp4,x\n", "file_name must be text"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tavid_core.errors import InputError
+from training.text_lines import split_lines
 
 __all__ = ["VideoNote", "parse_notes", "read_notes"]
 
@@ -92,7 +93,7 @@ def _read_csv(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _read_jsonl(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
             continue
         try:
@@ -105,7 +106,7 @@ def _read_jsonl(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _read_lines(text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         if not line.strip():
             continue
         name, tab, caption = line.partition("\t")
