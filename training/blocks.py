@@ -34,6 +34,7 @@ from tavid_core.pipeline import TargetAwarePipeline
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.prompt import build_prompt, find_slot_index, find_slot_indices
 from training.batches import masks_to_grids, rotary_embedding
+from training.clip_check import check_limit
 from training.clips import ClipRecord, read_frames, read_records, read_slot_masks
 from training.device import half_precision, pick_device
 from training.figure import start_figure
@@ -319,6 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _make_parser().parse_args(arguments)
     try:
+        check_limit("num_clips", options.num_clips)
         device = pick_device(options.device)
         adapter = find_adapter_folder(options.model, options.adapter)
         folder = find_model_folder(options.model)

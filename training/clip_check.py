@@ -9,11 +9,18 @@ from pathlib import Path
 import av
 from tqdm import tqdm
 
-from tavid_core.errors import InputError, TavidError
+from tavid_core.errors import ConfigError, InputError, TavidError
 from training.clips import METADATA_NAME, ClipRecord, parse_record, read_mask
 from training.text_lines import split_lines
 
-__all__ = ["ClipDemands", "ClipProblem", "ClipReport", "check_clips", "require_all_good"]
+__all__ = [
+    "ClipDemands",
+    "ClipProblem",
+    "ClipReport",
+    "check_clips",
+    "check_limit",
+    "require_all_good",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -120,6 +127,22 @@ def require_all_good(
     return training.records
 
 
+def check_limit(name: str, limit: int | None) -> None:
+    """Refuse to look at no clips.
+
+    Args:
+        name: What the caller calls the number.
+        limit: How many of the first clips are used; None = all.
+
+    Raises:
+        ConfigError: If it is less than 1.
+    """
+    if limit is not None and limit < 1:
+        raise ConfigError(
+            f"{name} must be at least 1, got {limit}. Give 1 or more, or leave it out."
+        )
+
+
 def check_clips(folder: Path, demands: ClipDemands, limit: int | None = None) -> ClipReport:
     """Look at every clip: its line, video, masks, caption and contact.
 
@@ -135,7 +158,9 @@ def check_clips(folder: Path, demands: ClipDemands, limit: int | None = None) ->
 
     Raises:
         InputError: If there is no `metadata.jsonl`, or it is not text.
+        ConfigError: If the limit is less than 1.
     """
+    check_limit("limit", limit)
     path = folder / METADATA_NAME
     try:
         lines = split_lines(path.read_text(encoding="utf-8"))

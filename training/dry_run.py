@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import types
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,8 +11,10 @@ from typing import Any
 import torch
 from diffusers import CogVideoXTransformer3DModel
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from tavid_core.errors import ConfigError, InputError
+from tavid_core.json_fields import read_json_object
 from training.adapter_model import LORA_TARGETS, prepare_transformer
 from training.companions import count_companions
 from training.finetune_config import FinetuneConfig
@@ -23,6 +24,8 @@ __all__ = [
     "COGVIDEOX_5B_I2V",
     "DryRun",
     "estimate",
+    "read_spatial_factor",
+    "read_tokenizer",
     "read_transformer_config",
     "sample_flop",
 ]
@@ -151,12 +154,61 @@ def read_transformer_config(base: Path | None, recipe: str) -> dict[str, Any]:
         raise ConfigError(f"base must be given for the recipe {recipe!r}, got none. Add --base.")
     path = base / "transformer" / "config.json"
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        fields = read_json_object(path)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(
-            f"base must hold transformer/config.json, got {error}. Name a diffusers folder."
+            f"base must hold transformer/config.json, got {str(error).rstrip('.')}. "
+            "Name a diffusers folder."
         ) from error
     return {name: value for name, value in fields.items() if not name.startswith("_")}
+
+
+def read_spatial_factor(base: Path) -> int:
+    """Find how many pixels a side of a latent stands for, without weights.
+
+    Args:
+        base: Diffusers folder, of which only vae/config.json is read.
+
+    Returns:
+        The factor.
+
+    Raises:
+        InputError: If the file cannot be read.
+    """
+    try:
+        fields = read_json_object(base / "vae" / "config.json")
+        return 2 ** (len(fields["block_out_channels"]) - 1)
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        raise InputError(
+            "base must hold vae/config.json with block_out_channels, got "
+            f"{str(error).rstrip('.')}. Name a diffusers folder."
+        ) from error
+
+
+def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:
+    """Load the tokenizer of a model without its weights.
+
+    Args:
+        base: Diffusers folder.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        InputError: If there is none, or it cannot be read.
+    """
+    folder = base / "tokenizer"
+    try:
+        if not folder.is_dir():
+            # The library would take the path for the name of a model on the Hub.
+            raise FileNotFoundError("no such folder")
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"base must hold tokenizer/ to check captions, got {folder}: {reason}. Name a whole "
+            "diffusers folder, or leave --clips out."
+        ) from error
 
 
 def estimate(

@@ -12,14 +12,17 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-from transformers import AutoTokenizer
-
 from tavid_core.errors import CanceledError, ConfigError, TavidError
 from tavid_core.model_folder import find_adapter_folder, find_model_folder
 from training.cache_size import CacheSize
 from training.clip_check import ClipReport, check_clips
 from training.device import pick_device
-from training.dry_run import estimate, read_transformer_config
+from training.dry_run import (
+    estimate,
+    read_spatial_factor,
+    read_tokenizer,
+    read_transformer_config,
+)
 from training.engine import Engine, split_batch
 from training.finetune_config import SETTINGS, FinetuneConfig, with_settings
 from training.finetune_job import FinetuneJob, FinetuneResult
@@ -132,7 +135,7 @@ def _rehearse(config: FinetuneConfig, options: argparse.Namespace) -> int:
     validates = options.validation_clips is not None
     print(estimate(config, sizes, options.base, validates=validates).describe())
     # The VAE of every CogVideoX halves the sides three times, the mini model's twice.
-    factor = 8 if options.base is None else _spatial_factor(options.base)
+    factor = 8 if options.base is None else read_spatial_factor(options.base)
     size_hw = (sizes["sample_height"] * factor, sizes["sample_width"] * factor)
     caches = CacheSize.of(config, sizes, size_hw)
     if options.clips is None:
@@ -140,7 +143,7 @@ def _rehearse(config: FinetuneConfig, options: argparse.Namespace) -> int:
         return 0
     tokenizer = None
     if options.base is not None:
-        tokenizer = AutoTokenizer.from_pretrained(options.base / "tokenizer", local_files_only=True)
+        tokenizer = read_tokenizer(options.base)
     if tokenizer is not None and config.prompt.added_tokens:
         tokenizer.add_tokens(list(config.prompt.slot_words))
     demands = demands_of(tokenizer, size_hw, SimpleNamespace(**sizes), config)
@@ -162,11 +165,6 @@ def _tell(title: str, report: ClipReport) -> None:
     print(f"{title:<15} {len(report.records)} usable, {len(report.problems)} problems")
     for problem in report.problems:
         print(f"  {problem}")
-
-
-def _spatial_factor(base: Path) -> int:
-    fields = json.loads((base / "vae" / "config.json").read_text(encoding="utf-8"))
-    return 2 ** (len(fields["block_out_channels"]) - 1)
 
 
 def _make_parser() -> argparse.ArgumentParser:

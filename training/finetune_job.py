@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from tavid_core.errors import ConfigError
+from training.clip_check import check_limit
 from training.run_folder import RESUME_MODES
 
 __all__ = ["FinetuneJob", "FinetuneResult"]
@@ -60,6 +61,7 @@ class FinetuneJob:
             raise ConfigError(
                 f"resume must be one of {', '.join(RESUME_MODES)}, got {self.resume!r}. Use 'auto'."
             )
+        check_limit("limit", self.limit)
         if self.validate_every < 1 or self.num_validations < 1:
             raise ConfigError(
                 "validate_every and num_validations must be at least 1, got "

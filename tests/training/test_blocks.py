@@ -53,6 +53,12 @@ def test_clips_that_the_model_imagines_are_measured_in_place_of_the_recorded(tmp
     assert imagined != recorded
 
 
+@pytest.mark.parametrize("number", ["0", "-3"])
+def test_no_clips_are_too_few(tmp_path, capsys, number):
+    assert main(["mini", str(tmp_path), "--num-clips", number]) == 2
+    assert f"num_clips must be at least 1, got {number}. Give" in capsys.readouterr().err
+
+
 def test_word_that_no_caption_holds_is_refused(tmp_path, capsys):
     make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
     write_clips(tmp_path / "clips", num_clips=1)

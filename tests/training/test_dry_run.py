@@ -191,6 +191,38 @@ def test_a_hub_id_is_rehearsed_without_its_weights(monkeypatch, tmp_path, capsys
     assert sorted(asked) == ["*.json", "*.model", "*.txt"]
 
 
+@pytest.mark.parametrize(
+    ("path", "content", "told"),
+    [
+        ("tokenizer", None, "base must hold tokenizer/ to check captions, got "),
+        ("tokenizer/tokenizer.json", "{torn", "base must hold tokenizer/ to check captions, got "),
+        ("vae/config.json", None, "base must hold vae/config.json with block_out_channels, got "),
+        ("vae/config.json", "{}", "base must hold vae/config.json with block_out_channels, got "),
+        ("transformer/config.json", "[]", "base must hold transformer/config.json, got "),
+    ],
+)
+def test_a_base_that_lacks_what_is_read_is_told(tmp_path, capsys, path, content, told):
+    base = shutil.copytree(ASSETS / "mini", tmp_path / "mini")
+    if (base / path).is_dir():
+        shutil.rmtree(base / path)
+    else:
+        (base / path).unlink()
+    if content is not None:
+        (base / path).write_text(content)
+    write_clips(tmp_path / "clips", num_clips=1)
+    words = ["mini", "--dry-run", "--base", str(base), "--clips", str(tmp_path / "clips")]
+    assert main(words) == 2
+    assert f"finetune: {told}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--dry-run"], []])
+def test_no_clips_are_too_few(tmp_path, capsys, words):
+    write_clips(tmp_path / "clips", num_clips=1)
+    words = [*words, "--base", "mini", "--clips", str(tmp_path / "clips"), "--limit", "0"]
+    assert main(["mini", *words, "--out", str(tmp_path / "adapter")]) == 2
+    assert "finetune: limit must be at least 1, got 0. Give 1" in capsys.readouterr().err
+
+
 def test_unknown_model_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="base must be given for the recipe 'mini'"):
         read_transformer_config(None, "mini")
