@@ -19,7 +19,7 @@ from training.clip_encoder import ClipEncoder
 from training.clips import METADATA_NAME, ClipRecord, read_records
 from training.device import is_half_precision
 
-__all__ = ["LatentCache", "load_or_build_cache"]
+__all__ = ["LatentCache", "hash_clips", "load_or_build_cache"]
 
 # torch takes the fast convolution of CPUs for small videos only when there are two of them: five
 # times as fast for the mini model. On a GPU a second one would cost memory and gain little.
@@ -69,6 +69,20 @@ def _key(encoder: ClipEncoder, records: Sequence[ClipRecord] | None) -> str:
         products = torch.bfloat16 if encoder.is_half else vae.dtype
         digest.update(f"weights {vae.dtype}, products {products}".encode())
     return digest.hexdigest()
+
+
+def hash_clips(folder: Path, records: Sequence[ClipRecord], num_slots: int) -> list[str]:
+    """Hash what clips are made of.
+
+    Args:
+        folder: Clip folder.
+        records: Clips of it.
+        num_slots: Masks per clip that count: target, actor, further targets.
+
+    Returns:
+        First digits of a SHA-256 for each, of its video and masks.
+    """
+    return [_hash_files(folder, record, num_slots) for record in records]
 
 
 def _hash_files(folder: Path, record: ClipRecord, num_slots: int) -> str:
@@ -122,7 +136,7 @@ def load_or_build_cache(
     )
     key = _key(encoder, records)
     captions = tuple(record.text for record in chosen)
-    files = [_hash_files(folder, record, num_slots) for record in chosen]
+    files = hash_clips(folder, chosen, num_slots)
     demand = "latent cache must belong to these clips, this VAE, these settings and this precision"
     found = read_cache(path, key, demand)
     if found is not None and len(found[0]["latents_NFCHW"]) >= len(chosen):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from tavid_core.model_folder import load_pipeline
 from tavid_core.prompt import build_prompt, count_tokens, find_slot_indices
 from tavid_core.weights_file import hash_folder
 from training.adapter_model import describe_adapter, prepare_transformer, write_adapter
-from training.cache import LatentCache, load_or_build_cache
+from training.cache import LatentCache, hash_clips, load_or_build_cache
 from training.clip_check import ClipDemands, ClipReport, check_clips, require_all_good
 from training.engine import Engine, split_batch
 from training.finetune_config import FinetuneConfig
@@ -123,7 +124,7 @@ class FinetuneRun:
         """
         report = self._check_clips()
         prepare_transformer(self.pipeline.transformer, self.config)
-        manifest = self._claim(len(report.records))
+        manifest = self._claim(report)
         with self.engine.main_first():
             cache = self._build_latents(report)
             texts = None if self.tokens is not None else self._build_texts(cache)
@@ -167,7 +168,7 @@ class FinetuneRun:
             print(told, file=sys.stderr)
         return report
 
-    def _claim(self, num_clips: int) -> AdapterManifest:
+    def _claim(self, report: ClipReport) -> AdapterManifest:
         job, engine = self.job, self.engine
         num_blocks = len(self.pipeline.transformer.transformer_blocks)
         base_sha256 = hash_folder(job.base) if engine.is_main else ""
@@ -190,8 +191,11 @@ class FinetuneRun:
         identity["clips_sha256"] = manifest.dataset_sha256
         if job.start_from is not None:
             identity["start_sha256"] = hash_folder(job.start_from)
-        identity["num_clips"] = num_clips
+        identity["num_clips"] = len(report.records)
         if engine.is_main:
+            # The data set's hash is of its list alone, and the latents may be made anew.
+            files = hash_clips(job.clips, report.records, self.config.prompt.num_slots)
+            identity["files_sha256"] = hashlib.sha256("".join(files).encode()).hexdigest()
             claim_run_folder(job.run_folder, identity, job.resume)
             engine.start_trackers("tracker", identity)
         return manifest

@@ -1,6 +1,7 @@
 """The whole fine-tuning path at tiny size: base, clips, adapter, and the planner that loads it."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -193,6 +194,22 @@ def test_clips_of_others_do_not_pass_as_cached(run, capsys):
     cache = run.folder / "adapter_latents.safetensors"
     assert run(flags=["--out", run.folder / "other", "--cache", cache]) == 2
     assert "latent cache must belong to these clips" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["clips/1.mp4", "masks/1.png"])
+def test_a_run_does_not_go_on_with_other_videos_or_masks(run, capsys, name):
+    """The list of clips is the same, and without the latents nothing else told them apart."""
+    assert run("steps=2") == 0
+    run_file = run.folder / "adapter_run" / "run.json"
+    shutil.copy(run.folder / "clips" / name.replace("1", "0"), run.folder / "clips" / name)
+    (run.folder / "adapter_latents.safetensors").unlink()
+    capsys.readouterr()
+    assert run("steps=2") == 2
+    assert "where files_sha256 was " in capsys.readouterr().err
+    fields = json.loads(run_file.read_text())
+    del fields["files_sha256"]
+    run_file.write_text(json.dumps(fields))
+    assert run("steps=2") == 0, "older versions did not write it down"
 
 
 def test_the_micro_batch_is_part_of_a_run_whose_maps_share_their_range(run, capsys):
