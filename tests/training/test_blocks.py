@@ -28,6 +28,13 @@ def test_best_range_is_the_least_mean_of_enough_blocks(errors, span):
     assert best_range(np.array(errors)) == span
 
 
+@pytest.mark.parametrize(("num_blocks", "length"), [(42, 17), (6, 2)])
+def test_the_shortest_range_is_a_little_below_the_papers_share(num_blocks, length):
+    errors = np.full(num_blocks, 0.5)
+    errors[-1] = 0.0
+    assert best_range(errors) == (num_blocks - length, num_blocks - 1)
+
+
 def test_command_measures_every_block_both_ways(tmp_path, capsys):
     make_pipeline().save_pretrained(tmp_path / "base", safe_serialization=True)
     write_clips(tmp_path / "clips", num_clips=2)
