@@ -60,21 +60,24 @@ class BlockErrors:
         errors: Root mean squared difference of map (brought to 0..1) and mask, float64
             (2, blocks): by direction, "v2t" then "t2v".
         spread: Standard error of the mean over clips, of the same shape.
+        empty_error: Of a map that is 0 everywhere; a block above it does not look at the target.
         num_clips: Clips that were looked at.
     """
 
     errors: NDArray[np.float64]
     spread: NDArray[np.float64]
+    empty_error: float
     num_clips: int
 
     def table(self) -> str:
         """Write the errors for people.
 
         Returns:
-            One line per block.
+            One line per block, and one of an empty map.
         """
         lines = ["block      v2t      t2v"]
         lines += [f"{i:>5} {v:>8.4f} {t:>8.4f}" for i, (v, t) in enumerate(self.errors.T)]
+        lines.append(f"empty {self.empty_error:>8.4f} {self.empty_error:>8.4f}")
         return "\n".join(lines)
 
 
@@ -130,19 +133,20 @@ def measure_blocks(
     # After the sampler, which records fewer blocks.
     install_processors(pipeline.transformer)
     probe = _Probe(pipeline, manifest, word, tuple(timesteps))
-    errors = np.array(
-        [
-            probe.errors(
-                index,
-                _frames(folder, record, index, sampler),
-                read_slot_masks(folder, record, max(1, pipeline.num_mask_slots)),
-                record.text,
-            )
-            for index, record in enumerate(tqdm(records, "blocks", unit="clip"))
-        ]
+    found, empty = [], []
+    for index, record in enumerate(tqdm(records, "blocks", unit="clip")):
+        frames = _frames(folder, record, index, sampler)
+        masks = read_slot_masks(folder, record, max(1, pipeline.num_mask_slots))
+        found.append(probe.errors(index, frames, masks, record.text))
+        # The root mean square of a mask of zeros and ones.
+        empty.append(np.sqrt(mask_to_grid(masks[0], pipeline.token_grid()).mean()))
+    errors = np.array(found)
+    return BlockErrors(
+        errors=errors.mean(axis=0),
+        spread=errors.std(axis=0) / np.sqrt(len(errors)),
+        empty_error=float(np.mean(empty)),
+        num_clips=len(errors),
     )
-    spread = errors.std(axis=0) / np.sqrt(len(errors))
-    return BlockErrors(errors=errors.mean(axis=0), spread=spread, num_clips=len(errors))
 
 
 def _frames(
@@ -283,10 +287,11 @@ def draw_errors(found: BlockErrors, path: Path) -> None:
     names = ("video to text (V2T)", "text to video (T2V)")
     for name, errors, spread in zip(names, found.errors, found.spread, strict=True):
         axes.errorbar(blocks, errors, yerr=spread, marker="o", capsize=3, label=name)
+    axes.axhline(found.empty_error, color="grey", linestyle=":", label="an empty map")
     first, last = best_range(found.errors[0])
     axes.axvspan(first - 0.4, last + 0.4, alpha=0.15, label=f"best range, blocks {first} to {last}")
     axes.set(xlabel="block", ylabel="RMS error of map and mask", xticks=blocks)
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
 
@@ -348,11 +353,14 @@ def main(arguments: list[str] | None = None) -> int:
         rows = {
             name: row.round(5).tolist() for name, row in zip(DIRECTIONS, found.errors, strict=True)
         }
+        rows["empty"] = round(found.empty_error, 5)
         print(json.dumps({**rows, "best_range": [first, last], "num_clips": found.num_clips}))
         return 0
     print(found.table())
     blocks = ",".join(str(block) for block in range(first, last + 1))
     print(f"least error, v2t: blocks {first} to {last}; --set attention_blocks={blocks}")
+    if found.errors[0].min() > found.empty_error:
+        print("but an empty map is nearer to the mask: no block looks at the target by itself")
     return 0
 
 

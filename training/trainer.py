@@ -154,16 +154,7 @@ class TrainingLoop:
         started, step, figures = time.monotonic(), first, {}
         if engine.is_main:
             self._log.begin(first)
-        with (
-            tqdm(
-                total=config.num_steps,
-                initial=first,
-                desc=self._title,
-                unit="step",
-                disable=not engine.is_main,
-            ) as bar,
-            self._stop,
-        ):
+        with self._bar(first) as bar, self._stop:
             if first:
                 # What a signal cut short after the checkpoint.
                 self._report(first, self._log.last(), after_save)
@@ -242,6 +233,15 @@ class TrainingLoop:
             for name, parameter in self._parameters.items():
                 self._average[name].lerp_(parameter.detach(), 1 - decay)
         return {**totals, "grad_norm": norm}
+
+    def _bar(self, first: int) -> tqdm:
+        return tqdm(
+            total=self._config.num_steps,
+            initial=first,
+            desc=self._title,
+            unit="step",
+            disable=not self._engine.is_main,
+        )
 
     def _tell(
         self, bar: tqdm, step: int, figures: Mapping[str, float], samples_per_sec: float

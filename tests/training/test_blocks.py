@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from tavid_core.errors import InputError
+from tavid_core.mask import mask_to_grid
 from tests.tiny import make_pipeline
 from tests.training_clips import write_clips
 from training.blocks import best_range, main, measure_blocks
-from training.clips import read_records
+from training.clips import read_mask, read_records
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,10 @@ def test_command_measures_every_block_both_ways(tmp_path, capsys):
     assert len(found["v2t"]) == len(found["t2v"]) == 3
     assert all(0 < error < 1 for error in found["v2t"] + found["t2v"])
     assert found["num_clips"] == 2
+    masks = [read_mask(tmp_path / "clips", f"masks/{index}.png") for index in range(2)]
+    grids = [mask_to_grid(mask, make_pipeline().token_grid()) for mask in masks]
+    wanted = np.mean([np.sqrt(grid.mean()) for grid in grids])
+    assert found["empty"] == pytest.approx(wanted, abs=1e-5)
     assert (tmp_path / "b.png").read_bytes().startswith(b"\x89PNG")
 
 
