@@ -10,7 +10,8 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tavid_core.errors import InputError, TavidError
@@ -64,8 +65,11 @@ def write_results(log: RunLog, folder: Path) -> None:
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise InputError(f"results.md must hold {BEGIN} and {END}, got neither. Put them back.")
-    tables = [_tables(log, rows, name, bases[name]) for name in scenes]
-    body = "\n".join([*tables, *_plots(rows, scenes, folder)])
+    num_rows = Counter(row.scenes for row in rows)
+    compared = [name for name in scenes if num_rows[name] > 1]
+    tables = [_tables(log, rows, name, bases[name]) for name in compared]
+    lone = _lone_table([row for row in rows if row.scenes not in compared], bases)
+    body = "\n".join([*tables, *lone, *_plots(rows, scenes, folder)])
     page.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")
     document = json.dumps({**_document(log, rows, scenes), "bases": bases}, indent=1)
     (folder / "results.json").write_text(document + "\n", encoding="utf-8")
@@ -134,6 +138,22 @@ def _tables(log: RunLog, rows: Sequence[ResultRow], scenes: str, base: str) -> s
     if measured:
         lines += ["### Quality", "", *_quality_table(measured), ""]
     return "\n".join(lines)
+
+
+def _lone_table(rows: Sequence[ResultRow], bases: Mapping[str, str]) -> list[str]:
+    """Write the scenes that one row only was measured on: nothing is compared there."""
+    if not rows:
+        return []
+    lines = ["## Scenes of a single row", ""]
+    lines += ["| scenes | base model | row | steps | target | wrong | none | scenes x seeds |"]
+    lines += ["|" + "---|" * 8]
+    for row in rows:
+        lines.append(
+            f"| {row.scenes} | `{bases[row.scenes] or 'not logged'}` | {row.title} | "
+            f"{row.step or '-'} | {row.target_contact:.3f} {_range(row.interval)} | "
+            f"{row.wrong_target:.3f} | {row.no_contact:.3f} | {row.num_scenes} x {len(row.seeds)} |"
+        )
+    return [*lines, ""]
 
 
 def _find_group(rows: Sequence[ResultRow], scenes: str, group: str) -> list[ResultRow]:

@@ -249,6 +249,9 @@ def test_page_and_json_are_written_and_text_around_them_stays(log, tmp_path):
     assert text.endswith("After.\n")
     assert "old" not in text
     assert "**0.850** [0.767, 0.907]" in text
+    lone = text.partition("## Scenes of a single row")[2]
+    assert "| five | `not logged` | lambda 0 (mask channel only) | 100 | 0.500 [0.404" in lone
+    assert "## Scenes: five" not in text
     assert (tmp_path / "images" / "results_three.png").is_file()
     document = json.loads((tmp_path / "results.json").read_text())
     ours = document["rows"]["tavid"]
