@@ -134,6 +134,9 @@ def _tables(log: RunLog, rows: Sequence[ResultRow], scenes: str, base: str) -> s
     clips = collect_clips_curves(rows, scenes)
     if clips:
         lines += ["### Target contact against clips", "", *_clips_table(clips), ""]
+    sized = [row for row in rows if row.scenes == scenes and row.by_target_size]
+    if sized:
+        lines += ["### Target contact by size of the target", "", *_size_table(sized), ""]
     measured = [row for row in rows if row.scenes == scenes and row.quality]
     if measured:
         lines += ["### Quality", "", *_quality_table(measured), ""]
@@ -205,6 +208,22 @@ def _clips_table(curves: Sequence[ClipsCurve]) -> list[str]:
     for curve in curves:
         rates = " | ".join(_number(dict(curve.points).get(number)) for number in numbers)
         lines.append(f"| {curve.title} | {curve.step:,} | {rates} | {_area(curve.area)} |")
+    return lines
+
+
+def _size_table(rows: Sequence[ResultRow]) -> list[str]:
+    shares = sorted({size["target_share"] for row in rows for size in row.by_target_size})
+    names = " | ".join(f"{low:.1%} to {high:.1%}" for low, high in shares)
+    lines = [f"| row | steps | {names} |", "|" + "---|" * (2 + len(shares))]
+    for row in rows:
+        sizes = {size["target_share"]: size for size in row.by_target_size}
+        cells = [
+            f"{sizes[share]['target_contact']:.3f} of {sizes[share]['num_scenes']}"
+            if share in sizes
+            else ""
+            for share in shares
+        ]
+        lines.append(f"| {row.title} | {row.step or '-'} | {' | '.join(cells)} |")
     return lines
 
 

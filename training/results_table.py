@@ -43,6 +43,8 @@ class ResultRow:
         seed_spread: Standard deviation of `target_contact` over seeds; NaN for one seed.
         attention_iou: Mean over seeds, or None.
         quality: Means over seeds by the names of `training.quality`, empty where not measured.
+        by_target_size: Per size of targets ("target_share" from and to, shares of the picture; and
+            "num_scenes") the "target_contact", mean over seeds; empty where not measured.
         curve: Pairs of step and target contact, mean over seeds, with the end.
         verdicts: See `Curve`; places are steps.
         paper: The paper's figure, or None.
@@ -65,6 +67,7 @@ class ResultRow:
     seed_spread: float
     attention_iou: float | None
     quality: Mapping[str, float]
+    by_target_size: tuple[Mapping[str, object], ...]
     curve: tuple[tuple[int, float], ...]
     verdicts: Mapping[int, Mapping[int, str]]
     paper: float | None
@@ -179,6 +182,7 @@ def _collect_row(log: RunLog, name: str, scenes: str, step: int) -> ResultRow:
         seed_spread=float(np.std(rates["target_contact"], ddof=1)) if len(ends) > 1 else math.nan,
         attention_iou=float(np.mean(overlaps)) if overlaps else None,
         quality=_quality(log, ends),
+        by_target_size=_by_target_size(log, ends),
         curve=curve.points,
         verdicts=curve.verdicts,
         paper=row.paper,
@@ -198,6 +202,21 @@ def _quality(log: RunLog, ends: list[RunLine]) -> dict[str, float]:
         for name in QUALITY_NAMES
         if measured and all(name in quality for quality in measured)
     }
+
+
+def _by_target_size(log: RunLog, ends: list[RunLine]) -> tuple[Mapping[str, object], ...]:
+    found = [log.lines[line].get("by_target_size") for line in ends]
+    if not all(isinstance(sizes, list) for sizes in found):
+        return ()
+    # All seeds have the same scenes, so the same sizes.
+    return tuple(
+        {
+            "target_share": tuple(same[0]["target_share"]),
+            "num_scenes": same[0]["num_scenes"],
+            "target_contact": round(float(np.mean([size["target_contact"] for size in same])), 4),
+        }
+        for same in zip(*found, strict=True)
+    )
 
 
 def _most_scenes(lines: list[RunLine], step: int) -> list[RunLine]:

@@ -75,6 +75,23 @@ def test_quality_is_a_table_of_the_rows_that_have_it(log, tmp_path):
     ]
 
 
+def test_sizes_of_targets_are_a_table_too(log, tmp_path):
+    pytest.importorskip("matplotlib")
+    for seed, small in ((0, 0.2), (1, 0.4)):
+        sizes = [
+            {"target_share": [0.0, 0.005], "num_scenes": 10, "target_contact": small},
+            {"target_share": [0.01, 0.02], "num_scenes": 90, "target_contact": 0.9},
+        ]
+        add(log, "base_data", 100, 0.8, seed=seed, by_target_size=sizes)
+    write_results(log, tmp_path)
+    table = (tmp_path / "results.md").read_text().partition("### Target contact by size")[2]
+    assert "| row | steps | 0.0% to 0.5% | 1.0% to 2.0% |" in table
+    assert "| base + data, no target input | 100 | 0.300 of 10 | 0.900 of 90 |" in table
+    told = json.loads((tmp_path / "results.json").read_text())["rows"]
+    assert told["base_data"]["by_target_size"][0]["target_contact"] == 0.3
+    assert told["tavid"]["by_target_size"] == []
+
+
 def areas(log, *names):
     return table_areas([row for row in collect(log) if row.scenes == "three" and row.name in names])
 
