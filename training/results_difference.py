@@ -47,7 +47,12 @@ def compare(row: ResultRow, other: ResultRow) -> Difference | None:
         The difference; None of a row with itself, or if verdicts of single scenes are missing.
     """
     pair = [
-        [seed[each.step] for seed in each.verdicts.values() if each.step in seed]
+        # Of the seeds that the table's rates are of: others were measured on fewer scenes here.
+        [
+            seed[each.step]
+            for seed in each.verdicts.values()
+            if len(seed.get(each.step, "")) == each.num_scenes
+        ]
         for each in (row, other)
     ]
     if row.name == other.name or not all(pair):

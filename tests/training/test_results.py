@@ -188,6 +188,8 @@ def test_rows_are_compared_scene_by_scene(log, tmp_path):
     log = RunLog(tmp_path / "verdicts.jsonl")
     add(log, "tavid", 100, 0.9, verdicts="t" * 90 + "n" * 10)
     add(log, "tavid", 100, 0.7, seed=1, verdicts="t" * 70 + "n" * 30)
+    # A place of a curve, on fewer scenes: not of what the table shows.
+    add(log, "tavid", 100, 0.0, seed=2, num_scenes=20, verdicts="n" * 20)
     # All but the first ten scenes are as with ours; the last hundred are not ours at all.
     add(log, "t2v", 100, 0.35, verdicts="w" * 10 + "t" * 60 + "n" * 130, num_scenes=200)
     rows = {row.name: row for row in collect(log)}
