@@ -7,6 +7,7 @@ target token beside it; rates of clips whose truth tells the objects go into
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -24,19 +25,13 @@ from tavid_core.model_card import read_model_card
 from tavid_core.pipeline import TargetAwarePipeline
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.progress import ProgressReporter
-from tavid_core.types import PlanRequest, Rollout
+from tavid_core.types import Rollout
 from tavid_core.video import encode_mp4
 from tavid_core.visualize import draw_overlay
-from training.clips import (
-    ClipRecord,
-    has_instances,
-    read_frames,
-    read_instances,
-    read_mask,
-    read_records,
-)
+from training.clips import ClipRecord, has_instances, read_instances, read_records
 from training.device import half_precision
 from training.finetune_job import FinetuneJob
+from training.measure import make_request
 from training.referee import Tally, judge
 from training.sharding import reshard
 from training.storage import storing
@@ -81,7 +76,6 @@ class Validation:
         card = read_model_card(job.base, default_num_frames=frames)
         self._sampler = RolloutSampler(pipeline, manifest, card)
         self._records = read_records(job.validation_clips)[: job.num_validations]
-
         if is_writer and not any(self._can_judge(record) for record in self._records):
             told = "no validation clip says which object is which: rollouts are not judged"
             print(told, file=sys.stderr)
@@ -138,42 +132,22 @@ class Validation:
 
     def _imagine_all(self, folder: Path, should_stop: Callable[[], bool]) -> dict[str, object]:
         tally, num_judged = Tally(), 0
-        clips = self._job.validation_clips
+        clips, num_slots = self._job.validation_clips, self._sampler.pipeline.num_mask_slots
         bar = tqdm(self._records, "validate", unit="clip", leave=False, disable=not self._is_writer)
         for index, record in enumerate(bar):
-            image = read_frames(clips, record)[0]
-            mask = read_mask(clips, record.mask_file)
-            rollout = self._imagine(index, record, image, mask, should_stop)
+            request = dataclasses.replace(
+                make_request(clips, record, index, num_slots),
+                num_inference_steps=self._job.validation_steps,
+            )
+            rollout = self._sampler.sample(request, ProgressReporter(None, should_stop))
             if self._is_writer:
-                video = encode_mp4(_beside_attention(rollout, image, mask))
+                video = encode_mp4(_beside_attention(rollout, request.image, request.target_mask))
                 with storing(f"rollouts {folder}"):
                     (folder / f"{index:03d}.mp4").write_bytes(video)
             if self._can_judge(record):
                 tally.add(self._judge(record, rollout))
                 num_judged += 1
         return tally.summary() if num_judged else {}
-
-    def _imagine(
-        self,
-        index: int,
-        record: ClipRecord,
-        image: NDArray[np.uint8],
-        mask: NDArray[np.bool_],
-        should_stop: Callable[[], bool],
-    ) -> Rollout:
-        num_slots = self._sampler.pipeline.num_mask_slots
-        names = record.mask_names(num_slots)[1:]
-        actor, *extras = [read_mask(self._job.validation_clips, name) for name in names] or [None]
-        request = PlanRequest(
-            image=image,
-            target_mask=mask,
-            actor_mask=actor,
-            extra_masks=tuple(extras),
-            prompt=record.text,
-            seed=index,
-            num_inference_steps=self._job.validation_steps,
-        )
-        return self._sampler.sample(request, ProgressReporter(None, should_stop))
 
     def _judge(self, record: ClipRecord, rollout: Rollout) -> str:
         from tavid_core.lifting.detector import HeatmapDetector
