@@ -26,7 +26,7 @@ from training.engine import Engine, split_batch
 from training.finetune_config import FinetuneConfig
 from training.finetune_job import FinetuneJob, FinetuneResult
 from training.finetune_loss import FinetuneLoss
-from training.optimizers import check_optimizer
+from training.optimizers import demand_optimizer
 from training.run_folder import claim_run_folder, flatten
 from training.start_adapter import load_start
 from training.storage import storing
@@ -97,8 +97,8 @@ class FinetuneRun:
     def __init__(self, config: FinetuneConfig, job: FinetuneJob, engine: Engine) -> None:
         torch.manual_seed(config.loop.seed)
         self.config, self.job, self.engine = config, job, engine
-        check_optimizer(config.loop.optimizer)
         # Told before the hours in which latents are made.
+        demand_optimizer(config.loop.optimizer)
         split_batch(
             config.batch_size, engine.num_processes, engine.process_index, config.micro_batch_size
         )

@@ -10,7 +10,7 @@ from torch import nn
 from tavid_core.errors import ConfigError, MissingExtraError
 from training.muon import ExactMuon
 
-__all__ = ["OPTIMIZERS", "OptimizerGroup", "build_optimizer", "check_optimizer"]
+__all__ = ["OPTIMIZERS", "OptimizerGroup", "build_optimizer", "check_optimizer", "demand_optimizer"]
 
 OPTIMIZERS = ("adamw", "muon", "adamw8bit")
 
@@ -77,19 +77,29 @@ class OptimizerGroup:
 
 
 def check_optimizer(name: str) -> None:
-    """Refuse an optimizer that cannot be built, before anything costly is done for it.
+    """Refuse an optimizer that is not known.
 
     Args:
         name: See `build_optimizer`.
 
     Raises:
         ConfigError: If the name is unknown.
-        MissingExtraError: If bitsandbytes is needed and missing.
     """
     if name not in OPTIMIZERS:
         raise ConfigError(
             f"optimizer must be one of {', '.join(OPTIMIZERS)}, got {name}. Correct the recipe."
         )
+
+
+def demand_optimizer(name: str) -> None:
+    """Refuse an optimizer that cannot be built here, before anything costly is done for it.
+
+    Args:
+        name: A known one.
+
+    Raises:
+        MissingExtraError: If bitsandbytes is needed and missing.
+    """
     if name == "adamw8bit":
         _import_adamw8bit()
 
