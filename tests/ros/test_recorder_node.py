@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -231,6 +232,11 @@ def test_types_that_are_no_messages_of_ros_are_told(robot, record):
     assert "type must be of a message, got" in recorder._topics[0].problem
 
 
+def get_size(folder: Path) -> int:
+    """Return how many bytes the files of a bag have."""
+    return sum(path.stat().st_size for path in folder.glob("*.mcap"))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_bag_survives_the_end_of_its_recorder(robot, tmp_path, number):
     """Published without pause while the signal comes."""
@@ -243,11 +249,16 @@ def test_a_bag_survives_the_end_of_its_recorder(robot, tmp_path, number):
         wait_for(publisher.get_subscription_count, 60.0)
         time.sleep(MEETING_SEC)
         message = conversions.message_from_image(np.zeros((300, 400, 3), np.uint8), Header())
-        for index in range(60):
-            if index == 40:
-                os.kill(process.pid, number)
+
+        def publish() -> None:
             publisher.publish(message)
             time.sleep(0.02)
+
+        # However slow the machine is: the signal comes when the bag holds some of them.
+        wait_for(lambda: publish() or get_size(tmp_path / "bag") > 25 * len(message.data), 60.0)
+        os.kill(process.pid, number)
+        for _ in range(20):
+            publish()
         wait_for(lambda: process.exit_status is not None)
         if number == signal.SIGKILL:
             assert not (tmp_path / "bag" / "metadata.yaml").exists()
@@ -259,6 +270,6 @@ def test_a_bag_survives_the_end_of_its_recorder(robot, tmp_path, number):
             return
         assert process.exit_status == 0, process.read_log_tail()
     found, _, metadata, _ = read_bag(tmp_path / "bag")
-    assert 20 <= len(found["image"]) <= 60
+    assert len(found["image"]) >= 20
     assert metadata["message_count"] == len(found["image"])
     assert all(one == message for one in found["image"])
