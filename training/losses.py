@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from diffusers import CogVideoXDPMScheduler
 
-__all__ = ["diffusion_loss", "frame_loss", "noisy_latents"]
+__all__ = ["MOTION_THRESHOLD", "diffusion_loss", "frame_loss", "noisy_latents"]
 
 MOTION_THRESHOLD = 0.15
 
