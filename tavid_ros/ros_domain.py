@@ -17,6 +17,8 @@ _NUM_DOMAINS = 100
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where Fast DDS keeps its files
 # By the rules of DDS a domain has 250 ports from here on.
 _FIRST_PORT, _PORTS_PER_DOMAIN = 7400, 250
+# In the abstract name space.
+_SOCKET_PREFIX = "\0tavid_ros_domain_"
 
 
 class RosDomain:
@@ -41,7 +43,7 @@ class RosDomain:
         for number in sorted(numbers, key=lambda number: number in used):
             self.number = number
             try:
-                self._socket.bind(f"\0tavid_ros_domain_{self.number}")
+                self._socket.bind(f"{_SOCKET_PREFIX}{self.number}")
             except OSError:
                 continue
             return

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from uuid import uuid4
 
 import pytest
 
@@ -34,6 +35,13 @@ def shared_memory(monkeypatch, tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def own_names(monkeypatch):
+    """Sockets that no other run on this machine asks for."""
+    monkeypatch.setattr(ros_domain, "_SOCKET_PREFIX", f"\0test_{uuid4()}_")
+
+
+@pytest.mark.usefixtures("own_names")
 def test_a_domain_in_which_somebody_was_killed_comes_last(monkeypatch, shared_memory):
     with RosDomain() as first:
         pass
@@ -48,6 +56,7 @@ def test_a_domain_in_which_somebody_was_killed_comes_last(monkeypatch, shared_me
         assert any_one.number == first.number
 
 
+@pytest.mark.usefixtures("own_names")
 def test_a_domain_that_was_given_back_is_free(monkeypatch):
     with RosDomain() as taken:
         pass
