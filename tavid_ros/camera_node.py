@@ -1,7 +1,7 @@
 """A camera made of files: `python -m tavid_ros.camera_node --ros-args -p source:=image ...`.
 
 Publishes image, camera_info, and, where known, depth, target_mask and prompt, all with one stamp.
-Of episodes also actor_mask, contact and, around each, the marker `episode`.
+Where known also actor_mask; of episodes contact and, around each, the marker `episode`.
 """
 
 from __future__ import annotations
@@ -77,9 +77,8 @@ class CameraNode(Node):
         if self._settings.publish_mask:
             self._mask = self._make(Image, "target_mask")
         self._prompt = self._make(String, "prompt")
-        self._actor_mask = self._contact = self._episode = None
+        self._contact = self._episode = None
         if is_episodes:
-            self._actor_mask = self._make(Image, "actor_mask")
             self._contact = self._make(Bool, "contact")
             self._episode = self._make(Bool, "episode")
         self._calibration: CameraInfo | None = None
@@ -87,6 +86,9 @@ class CameraNode(Node):
             self._calibration = read_camera_info(self._settings.camera_info_path)
         self._pictures: Pictures = open_source(self._settings)
         self._picture = self._read_next()
+        self._actor_mask = None
+        if is_episodes or self._picture.actor_mask is not None:
+            self._actor_mask = self._make(Image, "actor_mask")
         self.create_timer(1.0 / self._settings.rate_hz, self._publish_next)
 
     def destroy_node(self) -> None:

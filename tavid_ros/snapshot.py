@@ -25,9 +25,10 @@ _TOPICS = {
     "target_mask": Image,
     "depth": Image,
     "camera_info": CameraInfo,
+    "actor_mask": Image,
     "prompt": String,
 }
-_STAMPED = ("target_mask", "depth", "camera_info")
+_STAMPED = ("target_mask", "depth", "camera_info", "actor_mask")
 # Depth and prompt may never come; they get this long after image and mask are there.
 _OPTIONAL_WAIT_SEC = 1.0
 _POLL_SEC = 0.05
@@ -106,7 +107,11 @@ class Snapshot:
             goal.prompt = prompt.data
 
     def _is_complete(self) -> bool:
-        return {"image", *_STAMPED} <= self._pair.keys() and self._latest("prompt") is not None
+        wanted = {"image", *_STAMPED}
+        # Few cameras know where the actor is, and nobody shall wait for those that do not.
+        if self._node.count_publishers(self._node.resolve_topic_name("actor_mask")) == 0:
+            wanted.remove("actor_mask")
+        return wanted <= self._pair.keys() and self._latest("prompt") is not None
 
     def _latest(self, topic: str) -> Image | CameraInfo | String | None:
         received = self._memories[topic].latest

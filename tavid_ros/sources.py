@@ -123,12 +123,14 @@ def _read_scene(parameters: CameraParameters) -> Pictures:
     size_hw = image.shape[:2]
     prompt = parameters.prompt or _read_prompt(folder / "scene.json")
     depth_path, camera_path = folder / "depth.png", folder / "camera.json"
+    actor_path = folder / "actor_mask.png"
     yield Picture(
         image=image,
         mask=read_mask(folder / "mask.png", size_hw),
         depth_m=_read_depth(depth_path, size_hw) if depth_path.exists() else None,
         intrinsics=read_camera(camera_path) if camera_path.exists() else None,
         prompt=prompt,
+        actor_mask=read_mask(actor_path, size_hw, "actor mask") if actor_path.exists() else None,
     )
 
 

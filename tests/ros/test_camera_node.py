@@ -86,6 +86,31 @@ def test_snapshot_of_a_scene_is_the_scene(start_camera, listener):
     assert goal.image.header.frame_id == "head"
 
 
+def test_the_actor_of_a_scene_goes_with_it(start_camera, listener, tmp_path):
+    image = np.full((32, 48, 3), 90, np.uint8)
+    masks = {name: np.zeros((32, 48), np.uint8) for name in ("mask", "actor_mask")}
+    masks["mask"][8:16, 12:24] = masks["actor_mask"][:, 40:] = 255
+    for name, pixels in {"image": image, **masks}.items():
+        cv2.imwrite(str(tmp_path / f"{name}.png"), pixels)
+    (tmp_path / "scene.json").write_text(json.dumps({"prompt": "lift it"}))
+    start_camera(source="scene", path=str(tmp_path), rate_hz=20.0)
+    snapshot, goal = Snapshot(listener), PlanInteraction.Goal()
+    snapshot.fill(goal, timeout_sec=30.0)
+    snapshot.destroy()
+    actor_mask = conversions.mask_from_message(goal.actor_mask)
+    np.testing.assert_array_equal(actor_mask, masks["actor_mask"] > 0)
+    assert goal.actor_mask.header == goal.image.header
+
+
+def test_a_scene_that_knows_no_actor_publishes_none(start_camera, listener):
+    camera = start_camera(rate_hz=20.0)
+    snapshot, goal = Snapshot(listener), PlanInteraction.Goal()
+    snapshot.fill(goal, timeout_sec=30.0)
+    snapshot.destroy()
+    assert conversions.is_empty_image(goal.actor_mask)
+    assert camera.count_publishers("actor_mask") == 0
+
+
 def test_prompt_of_the_goal_stays(start_camera, listener):
     start_camera(rate_hz=20.0)
     snapshot, goal = Snapshot(listener), PlanInteraction.Goal(prompt="mine")
