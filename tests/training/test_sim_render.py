@@ -142,3 +142,21 @@ def test_an_exported_scene_is_what_the_camera_node_reads(tmp_path):
     assert 0.5 < picture.depth_m[picture.mask].mean() < 2.0
     assert (picture.intrinsics.width, picture.intrinsics.height) == (96, 64)
     assert picture.prompt == sample_scene(30_000_000).caption
+
+
+def test_the_scene_of_an_arm_says_where_it_is(tmp_path):
+    pytest.importorskip("rclpy")
+    from tavid_ros.parameters import CameraParameters
+    from tavid_ros.sources import open_source
+
+    assert export_scenes.main(["--out", str(tmp_path), "--width", "96", "--height", "64"]) == 0
+    names = {*export_scenes.SCENE_SEEDS, export_scenes.ARM_SCENE}
+    assert {path.name for path in tmp_path.iterdir()} == names
+    actors = {}
+    for name in names:
+        (picture,) = open_source(CameraParameters(source="scene", path=str(tmp_path / name)))
+        actors[name] = picture.actor_mask
+        assert picture.prompt
+    arm_mask = actors.pop(export_scenes.ARM_SCENE)
+    assert arm_mask.sum() > 100
+    assert set(actors.values()) == {None}

@@ -15,13 +15,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from training.sources.sim.harder import HarderOptions
+from training.sources.sim.harder_render import HarderRenderer
 from training.sources.sim.render import SceneRenderer, SimClip
-from training.sources.sim.scene import sample_scene
+from training.sources.sim.scene import Scene, sample_scene
 
 SCENES_FOLDER = Path(__file__).parents[3] / "tavid_core" / "assets" / "scenes"
 
 # Beyond every split: no model has been trained, tuned or measured on these.
 SCENE_SEEDS = {"three_mugs": 30_000_000, "three_bottles": 30_001_000, "three_boxes": 30_002_000}
+ARM_SCENE, ARM_SCENE_SEED = "arm_three_cans", 30_003_000
 
 
 def _first_of_kind(first_seed: int, kind: str) -> int:
@@ -33,8 +36,18 @@ def _first_of_kind(first_seed: int, kind: str) -> int:
     raise AssertionError(f"no seed from {first_seed} on draws a {kind}")
 
 
+def _first_arm_scene(renderer: HarderRenderer) -> Scene:
+    """Find the first scene of an arm with three cans whose caption says so."""
+    options = HarderOptions(num_objects=3, look_alike=True, actor="arm")
+    for seed in range(ARM_SCENE_SEED, ARM_SCENE_SEED + 1000):
+        scene = renderer.usable_scene(seed, options)
+        if scene.objects[0].kind == "can" and "can" in scene.caption:
+            return scene
+    raise AssertionError(f"no seed from {ARM_SCENE_SEED} on draws an arm with cans")
+
+
 def write_scene(clip: SimClip, folder: Path) -> None:
-    """Write one scene as files.
+    """Write one scene as files; a robot's mask too, since no detector of people finds an arm.
 
     Args:
         clip: Rendered; its frame 0 is the picture.
@@ -45,6 +58,8 @@ def write_scene(clip: SimClip, folder: Path) -> None:
     cv2.imwrite(str(folder / "image.png"), clip.frames[0][..., ::-1])
     cv2.imwrite(str(folder / "mask.png"), mask.astype(np.uint8) * 255)
     cv2.imwrite(str(folder / "depth.png"), np.rint(clip.depth_m * 1000).astype(np.uint16))
+    if clip.scene.actor == "arm":
+        cv2.imwrite(str(folder / "actor_mask.png"), clip.actor_mask.astype(np.uint8) * 255)
     camera = json.dumps(dataclasses.asdict(clip.intrinsics), indent=2)
     (folder / "camera.json").write_text(camera + "\n", encoding="utf-8")
     scene = json.dumps({"prompt": clip.scene.caption, "source": "sim", "licence": "CC0-1.0"})
@@ -78,6 +93,10 @@ def main(arguments: list[str] | None = None) -> int:
             scene = sample_scene(seed, num_objects=3, look_alike=True)
             write_scene(renderer.render(scene, num_frames=11), options.out / name)
             print(f"{options.out / name}: {scene.caption}")
+    with HarderRenderer(options.width, options.height) as renderer:
+        scene = _first_arm_scene(renderer)
+        write_scene(renderer.render(scene, num_frames=11), options.out / ARM_SCENE)
+        print(f"{options.out / ARM_SCENE}: {scene.caption}")
     return 0
 
 
