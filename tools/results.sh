@@ -28,7 +28,9 @@ draw held_out held_out 200 --num-objects 4 --look-alikes
 for number in 2 3; do
     draw "look_alikes_$number" held_out 200 --num-objects "$number" --look-alikes
 done
-# What no clip of the fine-tuning shows; the base model has seen arms.
+# What no clip of the fine-tuning shows, and beside it what such scenes are with known kinds and
+# persons; the base model has seen arms.
+draw person held_out 200 --world 1 --num-objects 3 --look-alikes --actor person
 draw unseen_kinds held_out 200 --world 1 --num-objects 3 --look-alikes --actor person --unseen-kinds
 draw arm held_out 200 --world 1 --num-objects 3 --look-alikes --actor arm
 
@@ -41,7 +43,7 @@ easy --scenes four_look_alikes="$data/held_out" --steps $steps \
 easy --scenes four_look_alikes="$data/held_out" --steps $steps --rows all --seeds 0
 easy --steps 2000 --rows $untrained tavid base_data --seeds 0 --scenes \
     look_alikes_2="$data/look_alikes_2" look_alikes_3="$data/look_alikes_3" \
-    unseen_kinds="$data/unseen_kinds" arm="$data/arm"
+    person="$data/person" unseen_kinds="$data/unseen_kinds" arm="$data/arm"
 
 # The harder world, with masks as people give them: small and hidden targets, clutter, vague
 # captions. How many look-alikes is fixed on validation scenes, before a held-out one is drawn.
