@@ -1,7 +1,7 @@
 """A camera made of files: `python -m tavid_ros.camera_node --ros-args -p source:=image ...`.
 
-Publishes image, camera_info, and, where known, depth, target_mask and prompt, all with one stamp.
-Where known also actor_mask; of episodes contact and, around each, the marker `episode`.
+Publishes image, camera_info, and, where known, depth, target_mask, actor_mask and prompt, all with
+one stamp. Of episodes also contact and, around each, the marker `episode`.
 """
 
 from __future__ import annotations
