@@ -50,9 +50,17 @@ def outcome(graph: Graph, handle) -> tuple[int, int]:
     return status, result.error_code
 
 
-def test_queue_lets_one_wait_and_runs_it_then(shared_graph):
+def test_queue_lets_one_wait_and_runs_it_then(shared_graph, monkeypatch):
     graph = shared_graph
     set_policy(graph, "queue")
+    inputs, gate, nums_inside = graph.planner._inputs, graph.planner._gate, []
+    wait_request = inputs.wait_request
+
+    def count_and_wait(*arguments):
+        nums_inside.append(gate.num_inside)
+        return wait_request(*arguments)
+
+    monkeypatch.setattr(inputs, "wait_request", count_and_wait)
     refusals = graph.subscribe(String, "planner/refusal")
     first, first_stages = send(graph, num_inference_steps=12)
     second, second_stages = send(graph, num_inference_steps=2)
@@ -64,7 +72,10 @@ def test_queue_lets_one_wait_and_runs_it_then(shared_graph):
     assert refusals[-1].data.startswith("BUSY: another goal is running and one waits.")
     assert outcome(graph, first) == (STATUS.STATUS_SUCCEEDED, ErrorCode.NONE)
     assert outcome(graph, second) == (STATUS.STATUS_SUCCEEDED, ErrorCode.NONE)
+    # It was told to wait, and began when the first had left.
     assert second_stages[0] == "queued"
+    assert len(nums_inside) == 2
+    assert nums_inside[1] == 1
     assert "lift" in first_stages
     assert "lift" in second_stages
 
