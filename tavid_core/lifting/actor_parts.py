@@ -96,7 +96,7 @@ def find_actor(
     if choice.keypoints is not None:
         return Actor("person", choice.keypoints, _sure_hands(choice.keypoints), choice)
     if mask is not None:
-        arm = follow_arm(frames, mask, track)
+        arm = follow_arm(frames, mask, track, fit.fit_mask(request.target_mask))
         if mean_confidence(arm, GRIPPER) >= MIN_ACTOR_CONFIDENCE:
             return Actor("arm", arm, (GRIPPER,), choice)
     return Actor("none", people[0], (), choice)

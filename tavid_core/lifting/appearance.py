@@ -50,17 +50,21 @@ class WorkingFrames:
         return ((pixels + 0.5) / self.scale - 0.5).astype(np.float32)
 
 
-def prepare_frames(frames: NDArray[np.uint8], mask: NDArray[np.bool_]) -> WorkingFrames:
+def prepare_frames(
+    frames: NDArray[np.uint8], mask: NDArray[np.bool_], max_upscale: float = MAX_UPSCALE
+) -> WorkingFrames:
     """Bring a rollout to the working size of one object.
 
     Args:
         frames: RGB, uint8 (T, h, w, 3).
         mask: The object in frame 0, bool (h, w), not empty.
+        max_upscale: By how much a small object's rollout may be enlarged. Noise is blurred by about
+            a working pixel, so what needs no finer places than the rollout's is steadier at 1.
 
     Returns:
         The pictures all comparisons use.
     """
-    scale = min(OBJECT_SIDE_PX / math.sqrt(float(mask.sum())), MAX_UPSCALE)
+    scale = min(OBJECT_SIDE_PX / math.sqrt(float(mask.sum())), max_upscale)
     height, width = mask.shape
     size_wh = (max(round(width * scale), 8), max(round(height * scale), 8))
     interpolation = cv2.INTER_LINEAR if scale > 1 else cv2.INTER_AREA

@@ -21,11 +21,10 @@ NOBODY = Keypoints(
 
 
 def lift_clip(clip, keypoints, frames=None, **changes):
-    fields = {"depth_m": depth_map(clip), "intrinsics": CAMERA} | changes
+    fields = {"target_mask": clip.masks[1], "depth_m": depth_map(clip), "intrinsics": CAMERA}
+    fields |= changes
     body_model = fields.pop("body_model", None)
-    request = PlanRequest(
-        image=clip.frames[0], target_mask=clip.masks[1], prompt="lift the disc", **fields
-    )
+    request = PlanRequest(image=clip.frames[0], prompt="lift the disc", **fields)
     rollout = Rollout(frames=clip.frames if frames is None else frames, fps=8.0)
     return lift(rollout, request, keypoints, fit=FIT, body_model=body_model)
 
