@@ -9,13 +9,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tavid_core.errors import check_shape
 from tavid_core.lifting.keypoints import HAND_NAMES, Keypoints
-from tavid_core.lifting.onset import arrival_frame, timing_sureness
+from tavid_core.lifting.nearness import (
+    LOST_CONFIDENCE,
+    RELEASE_FACTOR,
+    gaps_to_shape,
+    join_over_losses,
+    median_of_three,
+    near_runs,
+)
+from tavid_core.lifting.onset import arrival_frame, hidden_frame, timing_sureness
 from tavid_core.lifting.target import TargetTrack
 
 __all__ = [
@@ -28,12 +35,10 @@ __all__ = [
 ]
 
 MIN_HAND_CONFIDENCE = 0.3
-MIN_CONTACT_FRAMES = 2
 # In object sides (square root of the mask's area). A palm's middle is about half a side from the
 # rim of an object it grasps; the next object is rarely nearer than a whole side.
 REACH_SIDES = 0.45
 SETTLE_SIDES = 0.25
-RELEASE_FACTOR = 1.8
 STILL_SIDES = 0.05
 # A shoulder width is about four palms: it bounds the reach where objects are large.
 REACH_SHOULDERS = 0.3
@@ -41,8 +46,6 @@ NEAR_ONLY_CONFIDENCE = 0.45
 BESIDE_CONFIDENCE = 0.15
 # Share of the object's pixels: a grasp from any side but behind covers more than this.
 COVERED_SHARE = 0.06
-# Of the object's track: below this nobody knows where it is.
-LOST_CONFIDENCE = 0.5
 TOUCH_SCORE = 0.2
 
 
@@ -87,8 +90,8 @@ def find_contact(
     """Find when one hand touches one object.
 
     Contact begins when the hand has come within reach and has stopped coming nearer; it ends when
-    the hand is `RELEASE_FACTOR` reaches away (hysteresis). Shorter contacts than
-    `MIN_CONTACT_FRAMES` are dropped.
+    the hand is clearly farther away (see `near_runs`). What moves while nobody sees it was touched
+    before that.
 
     Args:
         hand_pixels: Middle of the hand, rollout pixels, float32 (T, 2); NaN where not seen.
@@ -115,8 +118,8 @@ def find_contact(
     if not is_seen.any():
         return ContactInterval(reason="the hand is not seen")
     reach = REACH_SIDES * track.side_px if reach_px is None else reach_px
-    gaps_px = _median_of_three(_gaps(hand_pixels, is_seen, track, mask))
-    runs = _over_losses(_near_runs(gaps_px, reach), track)
+    gaps_px = median_of_three(gaps_to_shape(hand_pixels, is_seen, track, mask))
+    runs = join_over_losses(near_runs(gaps_px, reach), track)
     onset = track.onset_frame
     if onset is not None:
         between = np.where(is_seen[:, None], hand_pixels - track.pixels, np.nan)
@@ -126,11 +129,18 @@ def find_contact(
             # What moves is held: the contact is older than the first motion.
             latest = onset if onset_frame is None else min(onset, max(onset_frame - 1, 0))
             near = next((r[0] for r in runs if r[0] <= onset + 1 and r[1] >= onset), start)
+            # What poses say is known, whatever hides the look.
+            hidden = (
+                None
+                if onset_frame is not None
+                else hidden_frame(track.confidence, onset, LOST_CONFIDENCE)
+            )
             still_px = STILL_SIDES * track.side_px
-            arrival = arrival_frame(hand_pixels, is_seen, near, latest, min_speed_px=still_px)
-            start = min(start, latest) if arrival is None else arrival
-            held, is_measured = (start, end), onset_frame is not None
-            return _moving_contact(hand, hand_pixels, hand_confidence, track, held, is_measured)
+            arrival = arrival_frame(
+                hand_pixels, is_seen, near, latest, min_speed_px=still_px, hidden_from=hidden
+            )
+            held = (min(start, latest) if arrival is None else arrival, end)
+            return _moving_contact(hand, hand_pixels, hand_confidence, track, held, hidden)
     if not runs:
         return ContactInterval()
     return _near_contact(runs, gaps_px, hand_confidence, track, hand)
@@ -142,12 +152,14 @@ def _moving_contact(
     hand_confidence: NDArray[np.float32],
     track: TargetTrack,
     frames: tuple[int, int],
-    is_measured: bool,
+    hidden: int | None,
 ) -> ContactInterval:
-    """Judge a hand that holds a target which moves."""
+    """Judge a hand that holds a target which moves; `hidden` is None where poses say since when."""
     (start, end), onset = frames, track.onset_frame
     is_seen = (hand_confidence >= MIN_HAND_CONFIDENCE) & np.isfinite(hand_pixels).all(axis=-1)
-    timing, reason = timing_sureness(hand_pixels, is_seen, start, onset, is_measured=is_measured)
+    timing, reason = timing_sureness(
+        hand_pixels, is_seen, start, onset, is_measured=hidden is None, hidden_from=hidden
+    )
     return ContactInterval(
         hand=hand,
         start_frame=start,
@@ -252,8 +264,8 @@ def hand_runs(
     """
     pixels, confidence = keypoints.track(name)
     is_seen = (confidence >= MIN_HAND_CONFIDENCE) & np.isfinite(pixels).all(axis=-1)
-    gaps_px = _median_of_three(_gaps(pixels, is_seen, track, mask))
-    return _near_runs(gaps_px, _reach_px(keypoints, track.side_px))
+    gaps_px = median_of_three(gaps_to_shape(pixels, is_seen, track, mask))
+    return near_runs(gaps_px, _reach_px(keypoints, track.side_px))
 
 
 def _reach_px(keypoints: Keypoints, side_px: float) -> float:
@@ -264,54 +276,6 @@ def _reach_px(keypoints: Keypoints, side_px: float) -> float:
         return reach
     shoulders = np.linalg.norm(left[0] - right[0], axis=-1)[is_sure]
     return min(reach, REACH_SHOULDERS * float(np.median(shoulders)))
-
-
-def _gaps(
-    hand_pixels: NDArray[np.float32],
-    is_seen: NDArray[np.bool_],
-    track: TargetTrack,
-    mask: NDArray[np.bool_],
-) -> NDArray[np.float32]:
-    """Distance of the hand from the object's shape, moved along its track; NaN where unseen."""
-    # The hand may be outside the picture of a moved object: keep room around the mask.
-    margin = int(max(mask.shape))
-    outside = (~np.pad(mask, margin)).astype(np.uint8)
-    distance = cv2.distanceTransform(outside, cv2.DIST_L2, 3)
-    at = hand_pixels - (track.pixels - track.pixels[:1]) + margin
-    at = np.where(is_seen[:, None], at, 0.0)
-    columns = np.clip(np.rint(at[:, 0]).astype(int), 0, outside.shape[1] - 1)
-    rows = np.clip(np.rint(at[:, 1]).astype(int), 0, outside.shape[0] - 1)
-    return np.where(is_seen, distance[rows, columns], np.nan).astype(np.float32)
-
-
-def _near_runs(gaps_px: NDArray[np.float32], reach_px: float) -> list[tuple[int, int]]:
-    """First and last frames of nearness, with hysteresis; unseen frames keep the state."""
-    runs: list[tuple[int, int]] = []
-    start: int | None = None
-    last_near = 0
-    for t, gap in enumerate(gaps_px):
-        if np.isnan(gap):
-            continue
-        if gap <= (reach_px if start is None else RELEASE_FACTOR * reach_px):
-            start = t if start is None else start
-            last_near = t
-        elif start is not None:
-            runs.append((start, last_near))
-            start = None
-    if start is not None:
-        runs.append((start, last_near))
-    return [run for run in runs if run[1] - run[0] + 1 >= MIN_CONTACT_FRAMES]
-
-
-def _over_losses(runs: list[tuple[int, int]], track: TargetTrack) -> list[tuple[int, int]]:
-    """Join runs between which nobody knows where the object is: the hand is not away from it."""
-    joined: list[tuple[int, int]] = []
-    for start, end in runs:
-        if joined and (track.confidence[joined[-1][1] + 1 : start] < LOST_CONFIDENCE).all():
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return joined
 
 
 def _run_with_motion(
@@ -338,23 +302,12 @@ def _run_with_motion(
     grip = between[moved[:4]]
     if np.isnan(grip).all():
         return onset, end
-    away = _median_of_three(np.linalg.norm(between - np.nanmedian(grip, axis=0), axis=-1))
+    away = median_of_three(np.linalg.norm(between - np.nanmedian(grip, axis=0), axis=-1))
     tolerance = max(SETTLE_SIDES * track.side_px, 2.0 * float(np.nanmedian(away[moved])), 1.0)
     start = onset
     while start > first and not away[start - 1] > tolerance:
         start -= 1
     return start, end
-
-
-def _median_of_three(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take out single outliers in time; NaN where all three are unknown."""
-    padded = np.pad(values, 1, mode="edge")
-    stacked = np.stack([padded[:-2], padded[1:-1], padded[2:]])
-    known = np.isfinite(stacked)
-    # With two known values the larger wins: a frame is not called settled on a guess.
-    ordered = np.sort(np.where(known, stacked, np.inf), axis=0)
-    middle = np.where(known.sum(axis=0) >= 2, ordered[1], ordered[0])
-    return np.where(known.any(axis=0), middle, np.nan).astype(np.float32)
 
 
 def _settled_start(gaps_px: NDArray[np.float32], start: int, end: int, side_px: float) -> int:

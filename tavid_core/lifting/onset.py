@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["arrival_frame", "fill_gaps", "speed_of", "timing_sureness"]
+__all__ = ["arrival_frame", "fill_gaps", "hidden_frame", "speed_of", "timing_sureness"]
 
 # Slower than this share of its fastest approach a hand has arrived.
 ARRIVED_SPEED_SHARE = 0.25
@@ -55,6 +55,24 @@ def speed_of(path: NDArray[np.float64]) -> NDArray[np.float64]:
     return speed
 
 
+def hidden_frame(target_confidence: NDArray[np.floating], onset: int, lost: float) -> int:
+    """Say since when nobody sees the target that is then found to be moving.
+
+    Args:
+        target_confidence: Of the target's track, float (T,), 0..1.
+        onset: First frame in which it is seen away from its place.
+        lost: Below this confidence it is not seen.
+
+    Returns:
+        First of the frames without sight of it that end at `onset`, or `onset`: it may have been
+        moved in any of them.
+    """
+    frame = onset
+    while frame > 0 and target_confidence[frame - 1] < lost:
+        frame -= 1
+    return frame
+
+
 def arrival_frame(
     hand_pixels: NDArray[np.floating],
     is_seen: NDArray[np.bool_],
@@ -62,6 +80,7 @@ def arrival_frame(
     onset: int,
     *,
     min_speed_px: float,
+    hidden_from: int | None = None,
 ) -> int | None:
     """Find the frame in which a hand arrives.
 
@@ -71,10 +90,12 @@ def arrival_frame(
         first_near: First frame in which it is near the object.
         onset: First frame in which the object is seen to move.
         min_speed_px: Slower than this it stands still, whatever its approach was.
+        hidden_from: First frame in which the object may be moving already, unseen; None = `onset`.
 
     Returns:
-        First frame of the last rest on the way that begins no later than `onset`; None if the
-        hand is not seen there or does not rest.
+        First frame of the last rest on the way that begins no later than `hidden_from`, or of the
+        first one after it that begins no later than `onset`; None if the hand is not seen there or
+        does not rest.
     """
     if not is_seen[max(first_near - 1, 0) : onset + 1].any():
         return None
@@ -85,7 +106,13 @@ def arrival_frame(
     # One frame early: the last step of the way may end within reach.
     frames = np.flatnonzero(begins)
     frames = frames[(frames >= first_near) & (frames <= onset)]
-    return int(frames[-1]) if len(frames) else None
+    if not len(frames):
+        return None
+    # A hand that is at rest in frame 0 has not arrived in it, if it does so later.
+    frames = frames[min(int(frames[0] == 0), len(frames) - 1) :]
+    # One that holds what nobody sees may slow down again on its way with it.
+    before = frames[frames <= (onset if hidden_from is None else hidden_from)]
+    return int(before[-1]) if len(before) else int(frames[0])
 
 
 def timing_sureness(
@@ -95,6 +122,7 @@ def timing_sureness(
     onset: int,
     *,
     is_measured: bool,
+    hidden_from: int | None = None,
 ) -> tuple[float, str]:
     """Say how sure the frame of a touch is.
 
@@ -107,6 +135,8 @@ def timing_sureness(
         start: First frame of the contact.
         onset: First frame in which the target is seen to move.
         is_measured: Whether that is known from poses of the target.
+        hidden_from: First frame in which it may be moving already, unseen; None = `onset`. Of the
+            rests that are possible then the most usual one counts.
 
     Returns:
         `LEAST_SURENESS` to 1, and why it is low; empty where it is not.
@@ -115,8 +145,10 @@ def timing_sureness(
     first = int(speed.argmax()) if speed.max() > 0 else start
     while first > 0 and speed[first - 1] > ARRIVED_SPEED_SHARE * speed.max():
         first -= 1
-    way, rest = start - first, max(onset - start, 0)
     usual = USUAL_REST_OF_POSES if is_measured else USUAL_REST
+    way, longest = start - first, max(onset - start, 0)
+    shortest = longest if hidden_from is None else min(max(hidden_from - start, 0), longest)
+    rest = min(max(round(usual * way), shortest), longest)
     # Half a frame stands for none.
     ratio = max(rest, 0.5) / max(way, 0.5) / usual
     oddness = max(abs(math.log(ratio)) - math.log(USUAL_FACTOR), 0.0)

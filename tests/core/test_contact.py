@@ -44,6 +44,25 @@ def test_contact_begins_when_the_hand_arrives_and_lasts():
     assert contact.hand == "right_hand"
 
 
+def test_target_that_is_blurred_while_it_is_lifted_was_touched_before():
+    clip = draw_reach(1)
+    sharp = contact_of(clip, 1)
+    # On the way up nothing of its colour is seen, and the hand slows down once more.
+    is_blue = clip.frames[..., 2].astype(int) - clip.frames[..., 0] > 60
+    near = np.abs(np.arange(96) - clip.object_pixels[0, 1, 0]) < 9
+    hidden = slice(CONTACT_FRAME + 1, CONTACT_FRAME + 6)
+    clip.frames[hidden] = np.where(
+        (is_blue & near)[hidden, ..., None], np.uint8([90, 90, 90]), clip.frames[hidden]
+    )
+    hand_pixels = clip.hand_pixels.copy()
+    hand_pixels[CONTACT_FRAME + 1 : CONTACT_FRAME + 3] = hand_pixels[CONTACT_FRAME]
+    hand_pixels[CONTACT_FRAME + 5 : CONTACT_FRAME + 7] = hand_pixels[CONTACT_FRAME + 4]
+    contact = contact_of(clip, 1, hand_pixels=hand_pixels)
+    assert contact.moves_target
+    assert abs(contact.start_frame - CONTACT_FRAME) <= 1
+    assert contact.timing > 0.7 * sharp.timing
+
+
 def test_one_wild_keypoint_does_not_shift_the_contact():
     clip = draw_reach(1)
     hand_pixels = clip.hand_pixels.copy()

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from tavid_core.lifting.onset import arrival_frame, fill_gaps, speed_of, timing_sureness
+from tavid_core.lifting.onset import (
+    arrival_frame,
+    fill_gaps,
+    hidden_frame,
+    speed_of,
+    timing_sureness,
+)
 
 
 def path(*columns):
@@ -22,6 +28,36 @@ def test_a_hand_arrives_when_it_rests():
 def test_the_last_rest_before_the_motion_counts():
     waits = path(0, 6, 6, 6, 12, 17, 17, 17, 22, 30)
     assert arrival_frame(waits, np.ones(10, bool), 1, 8, min_speed_px=0.5) == 6
+
+
+# Comes, takes something in frames 3 and 4, slows down again in frame 8 and comes to the end.
+CARRY = path(0, 8, 16, 20, 20, 26, 34, 42, 43, 43, 52, 60)
+
+
+def arrival(onset, hidden_from):
+    seen = np.ones(len(CARRY), bool)
+    return arrival_frame(CARRY, seen, 1, onset, min_speed_px=0.5, hidden_from=hidden_from)
+
+
+def test_of_what_moves_unseen_the_rest_before_it_was_hidden_counts():
+    assert arrival(10, None) == 8
+    assert arrival(10, 5) == 3
+    # Hidden by the hand that comes: it arrives after that.
+    assert arrival(10, 2) == 3
+
+
+def test_a_hand_at_rest_in_the_first_frame_arrives_later():
+    waits = path(0, 0, 0, 8, 16, 20, 20, 20, 26, 34)
+    seen = np.ones(len(waits), bool)
+    assert arrival_frame(waits, seen, 0, 8, min_speed_px=0.5, hidden_from=1) == 5
+    assert arrival_frame(waits, seen, 0, 2, min_speed_px=0.5, hidden_from=1) == 0
+
+
+def test_a_target_is_hidden_from_the_first_frame_without_sight_of_it():
+    confidence = np.array([0.9, 0.3, 0.9, 0.8, 0.3, 0.1, 0.6, 0.6])
+    assert hidden_frame(confidence, 6, 0.5) == 4
+    assert hidden_frame(confidence, 4, 0.5) == 4
+    assert hidden_frame(np.zeros(4), 3, 0.5) == 0
 
 
 def test_a_hand_that_never_rests_or_is_not_seen_has_no_arrival():
@@ -53,6 +89,14 @@ def timing(start, onset, is_measured=False):
 def test_a_usual_rest_leaves_the_timing_sure():
     assert timing(8, 13) == (1.0, "")
     assert timing(8, 10, is_measured=True) == (1.0, "")
+
+
+def test_of_the_rests_that_are_possible_the_most_usual_counts():
+    way = path(0, 0, 0, 4, 10, 17, 24, 30, 34, *[34] * 20)
+    seen = np.ones(len(way), bool)
+    for hidden_from, is_sure in ((25, False), (12, True), (8, True)):
+        sureness, _ = timing_sureness(way, seen, 8, 25, is_measured=False, hidden_from=hidden_from)
+        assert (sureness > 0.7) == is_sure
 
 
 @pytest.mark.parametrize(("start", "onset"), [(8, 8), (8, 25)], ids=["no rest", "a long rest"])
