@@ -161,12 +161,24 @@ def _lone_table(rows: Sequence[ResultRow], bases: Mapping[str, str]) -> list[str
 
 def _find_group(rows: Sequence[ResultRow], scenes: str, group: str) -> list[ResultRow]:
     """Find the rows of a table; those of the ablations end with what they are compared to."""
-    found = [row for row in rows if row.scenes == scenes and row.group == group]
-    both = ("tavid", "lambda_0")
-    compared = {"main": (), "parts": both, "clips": both}.get(group, ("tavid",))
+    here = [row for row in rows if row.scenes == scenes]
+    found = [row for row in here if row.group == group]
+    compared = {"main": ("lambda_0",), "parts": (OURS, "lambda_0"), "clips": (OURS, "lambda_0")}
     if found:
-        found += [row for row in rows if row.scenes == scenes and row.name in compared]
+        names = compared.get(group, (OURS,))
+        # The mask alone is the main question, but the main rows end where they end without it.
+        shared = _shared_steps(found) if group == "main" else set()
+        found += [row for row in here if row.name in names and shared <= _steps(row)]
     return found
+
+
+def _steps(row: ResultRow) -> set[int]:
+    return {step for step, _ in row.curve}
+
+
+def _shared_steps(rows: Sequence[ResultRow]) -> set[int]:
+    steps = [_steps(row) for row in rows if row.step]
+    return set.intersection(*steps) if steps else set()
 
 
 def _table(rows: Sequence[ResultRow]) -> list[str]:
@@ -174,7 +186,8 @@ def _table(rows: Sequence[ResultRow]) -> list[str]:
     steps = next((f", {a.places[0]:,} to {a.places[1]:,} steps" for a in areas.values() if a), "")
     head = (
         "| row | steps | clips | target | difference to ours | wrong | none | "
-        f"area under the curve{steps} | attention IoU | scenes x seeds | over seeds | paper |"
+        f"area under the curve{steps} | attention IoU | scenes x seeds (which) | over seeds | "
+        "paper |"
     )
     lines = [head, "|" + "---|" * 12]
     ours = next((row for row in rows if row.name == OURS), None)
@@ -190,7 +203,7 @@ def _table(rows: Sequence[ResultRow]) -> list[str]:
             f"{row.no_contact:.3f} {_range(row.no_contact_interval)}",
             _area(areas[row.name]),
             _number(row.attention_iou),
-            f"{row.num_scenes} x {len(row.seeds)}",
+            f"{row.num_scenes} x {len(row.seeds)} ({', '.join(map(str, row.seeds))})",
             _number(row.seed_spread),
             _number(row.paper),
         ]
@@ -257,6 +270,7 @@ def _document(log: RunLog, rows: Sequence[ResultRow], scenes: Sequence[str]) -> 
     return {
         "rows": by_scenes[main],
         "rows_scenes": main,
+        "rows_at_last_step": _at_last_step(rows, main),
         "scenes": by_scenes,
         "clips_curves": {
             name: {curve.name: curve.to_json() for curve in curves}
@@ -287,6 +301,22 @@ def _document_row(row: ResultRow, area: Area | None, ours: ResultRow | None) -> 
     difference = None if ours is None else compare(row, ours)
     told = None if difference is None else difference.to_json()
     return {**row.to_json(area), "difference_to_ours": told}
+
+
+def _at_last_step(rows: Sequence[ResultRow], scenes: str) -> dict[str, object]:
+    """Give each row as far as it was trained, which its table may not be."""
+    told = {
+        row.name: {
+            "step": row.step,
+            "target_contact": row.target_contact,
+            "interval": row.interval,
+            "num_scenes": row.num_scenes,
+            "seeds": row.seeds,
+        }
+        for row in rows
+        if row.scenes == scenes
+    }
+    return told | {name: told[same] for name, same in SAME_RUN.items() if same in told}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -42,9 +42,10 @@ class ResultRow:
         no_contact_interval: Likewise of `no_contact`.
         seed_spread: Standard deviation of `target_contact` over seeds; NaN for one seed.
         attention_iou: Mean over seeds, or None.
-        quality: Means over seeds by the names of `training.quality`, empty where not measured.
+        quality: Means by the names of `training.quality`, over the seeds that have them; empty
+            where none has.
         by_target_size: Per size of targets ("target_share" from and to, shares of the picture; and
-            "num_scenes") the "target_contact", mean over seeds; empty where not measured.
+            "num_scenes") the "target_contact", mean over the seeds that have it; else empty.
         curve: Pairs of step and target contact, mean over seeds, with the end.
         verdicts: See `Curve`; places are steps.
         paper: The paper's figure, or None.
@@ -197,17 +198,17 @@ def _interval(rate: float, num_scenes: int) -> tuple[float, float]:
 def _quality(log: RunLog, ends: list[RunLine]) -> dict[str, float]:
     found = [log.lines[line].get("quality") for line in ends]
     measured = [quality for quality in found if isinstance(quality, dict)]
-    return {
-        name: round(float(np.mean([quality[name] for quality in measured])), 4)
+    # Some figures are younger than the first trainings: they are of the seeds that have them.
+    values = {
+        name: [float(quality[name]) for quality in measured if name in quality]
         for name in QUALITY_NAMES
-        if measured and all(name in quality for quality in measured)
     }
+    return {name: round(float(np.mean(all_)), 4) for name, all_ in values.items() if all_}
 
 
 def _by_target_size(log: RunLog, ends: list[RunLine]) -> tuple[Mapping[str, object], ...]:
-    found = [log.lines[line].get("by_target_size") for line in ends]
-    if not all(isinstance(sizes, list) for sizes in found):
-        return ()
+    logged = [log.lines[line].get("by_target_size") for line in ends]
+    found = [sizes for sizes in logged if isinstance(sizes, list)]
     # All seeds have the same scenes, so the same sizes.
     return tuple(
         {

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +74,55 @@ def test_quality_is_a_table_of_the_rows_that_have_it(log, tmp_path):
     assert [line for line in table if line.startswith("| base + data")] == [
         "| base + data, no target input | 100 | 0.500 | 0.500 | 0.500 | 0.500 | 35.000 | 0.500 |"
     ]
+
+
+def test_figures_that_some_seeds_lack_are_of_the_others(log):
+    sizes = [{"target_share": [0.0, 0.005], "num_scenes": 10, "target_contact": 0.4}]
+    old = {name: 0.5 for name in QUALITY_NAMES if name != "background_psnr_real_db"}
+    add(log, "base_data", 100, 0.4, seed=0, quality=old)
+    quality = {**QUALITY, "background_psnr_real_db": 31.0}
+    add(log, "base_data", 100, 0.4, seed=1, quality=quality, by_target_size=sizes)
+    row = next(row for row in collect(log) if row.name == "base_data")
+    assert row.quality == quality
+    assert row.by_target_size[0]["target_contact"] == 0.4
+
+
+def test_the_mask_alone_stands_among_the_main_rows_where_it_is_trained_as_far(log, tmp_path):
+    pytest.importorskip("matplotlib")
+
+    def main_table():
+        write_results(log, tmp_path)
+        text = (tmp_path / "results.md").read_text()
+        return text.partition("### Main rows")[2].partition("###")[0]
+
+    add(log, "lambda_0", 100, 0.8)
+    assert "lambda 0" not in main_table()
+    add(log, "lambda_0", 25, 0.3)
+    assert "| lambda 0 (mask channel only) | 100 | 1290 | **0.800**" in main_table()
+
+
+def test_json_says_how_far_each_row_was_trained(log, tmp_path):
+    pytest.importorskip("matplotlib")
+    for step, rate in ((25, 0.3), (100, 0.8), (400, 0.9)):
+        add(log, "lambda_0", step, rate)
+    add(log, "lambda_1", 100, 0.5)
+    write_results(log, tmp_path)
+    told = json.loads((tmp_path / "results.json").read_text())
+    assert told["rows"]["lambda_0"]["step"] == 100
+    last = told["rows_at_last_step"]
+    assert (last["lambda_0"]["step"], last["lambda_0"]["target_contact"]) == (400, 0.9)
+    assert last["mask_only"] == last["lambda_0"]
+
+
+def test_committed_tables_are_those_of_the_committed_log(tmp_path):
+    pytest.importorskip("matplotlib")
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    page = (docs / "results.md").read_text(encoding="utf-8")
+    (tmp_path / "results.md").write_text(page, encoding="utf-8")
+    write_results(RunLog(docs / "results" / "runs.jsonl"), tmp_path)
+    assert (tmp_path / "results.md").read_text(encoding="utf-8") == page
+    committed = (docs / "results.json").read_text(encoding="utf-8")
+    assert (tmp_path / "results.json").read_text(encoding="utf-8") == committed
 
 
 def test_sizes_of_targets_are_a_table_too(log, tmp_path):
