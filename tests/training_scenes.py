@@ -10,7 +10,7 @@ import numpy as np
 
 from tavid_core.model_card import MODEL_CARD_FILE
 from tests.tiny import NUM_FRAMES, make_image, make_mask, make_pipeline
-from training.ablate import Ablation
+from training.ablation import Ablation
 from training.clips import METADATA_NAME, ClipRecord, write_frames
 from training.rows import ROWS
 

@@ -10,14 +10,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import functools
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import torch
 
 from tavid_core.errors import ConfigError, TavidError
 from tavid_core.lifting.detector import HeatmapDetector
@@ -25,11 +22,10 @@ from tavid_core.model_folder import find_model_folder
 from tavid_core.planner import InteractionPlanner
 from tavid_core.planner_sampler import RolloutSampler
 from tavid_core.types import PlanRequest
-from tavid_core.weights_file import hash_folder
+from training.ablation import SLOPPY_SUFFIX, Ablation
 from training.clips import read_records
 from training.device import pick_device
 from training.finetune import FinetuneJob, finetune
-from training.finetune_config import with_settings
 from training.measure import measure, spoil_target
 from training.modulation import modulate, modulated
 from training.recipes import RECIPES
@@ -37,13 +33,7 @@ from training.rollouts import BatchContext
 from training.rows import ROWS, Row, find_row
 from training.run_log import RunLine, RunLog
 
-__all__ = ["Ablation", "main", "make_parser", "run"]
-
-# What the log adds to the name of scenes that were shown with sloppy masks.
-SLOPPY_SUFFIX = "_sloppy"
-
-# Of the SHA-256 that the log says of which base model its rows are.
-NUM_BASE_DIGITS = 12
+__all__ = ["main", "make_parser", "run"]
 
 MAIN_ROWS = tuple(row.name for row in ROWS.values() if row.group == "main")
 
@@ -62,59 +52,6 @@ examples:
 """
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Ablation:
-    """What one call trains and measures.
-
-    Args:
-        base: Diffusers folder of the base model.
-        clips: Training clips; a row takes its first ones.
-        scenes: Held-out clip folders by the name that tables give them.
-        validation: Scenes on which the strength of the modulation is chosen.
-        out: Where adapters, checkpoints and latents go.
-        log: JSON lines that are read and appended to; on these scenes of this base model only.
-        rows: Which rows.
-        seeds: Of the training.
-        steps: At which steps a trained row is measured; the last is where it ends.
-        num_scenes: Scenes per measurement at the last step.
-        num_curve_scenes: Scenes per measurement before that.
-        settings: Changes of the recipe for all rows.
-        sloppy_masks: Whether the model is shown the scenes' masks as people give them; the log
-            then names these scenes with `SLOPPY_SUFFIX`.
-        device: Where rows are trained and measured.
-
-    Raises:
-        ConfigError: If steps are not growing, or nothing is to be measured.
-    """
-
-    base: Path
-    clips: Path
-    scenes: Mapping[str, Path]
-    validation: Path | None
-    out: Path
-    log: Path
-    rows: tuple[Row, ...]
-    seeds: tuple[int, ...] = (0,)
-    steps: tuple[int, ...] = (25, 50, 100, 200, 400, 700)
-    num_scenes: int = 200
-    num_curve_scenes: int = 60
-    settings: tuple[str, ...] = ()
-    sloppy_masks: bool = False
-    device: torch.device = dataclasses.field(default_factory=lambda: torch.device("cpu"))
-
-    def __post_init__(self) -> None:
-        """Check the steps and the scenes."""
-        if not self.steps or list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 1:
-            raise ConfigError(f"steps must grow from 1 on, got {self.steps}. Try 25 100 400.")
-        if not self.scenes or not self.rows or not self.seeds:
-            raise ConfigError("scenes, rows and seeds must not be empty, got none. Name some.")
-
-    @functools.cached_property
-    def base_digits(self) -> str:
-        """First digits of the SHA-256 of the base model, read once: 22 GB take minutes."""
-        return hash_folder(self.base)[:NUM_BASE_DIGITS]
-
-
 def run(ablation: Ablation) -> None:
     """Train and measure whatever the log does not hold yet.
 
@@ -128,6 +65,7 @@ def run(ablation: Ablation) -> None:
     for name in ablation.scenes:
         log.demand_base(_logged_name(ablation, name), ablation.base_digits)
     _check_clips(ablation)
+    ablation.check_recipe()
     for row in ablation.rows:
         if row.kind == "adapter":
             for seed in ablation.seeds:
@@ -173,8 +111,7 @@ def _train(ablation: Ablation, row: Row, seed: int, step: int) -> tuple[Path, fl
     the longer one.
     """
     started = time.monotonic()
-    settings = [*ablation.settings, *row.settings]
-    config = with_settings(RECIPES["mini"](), [*settings, f"steps={step}", f"seed={seed}"])
+    config = ablation.config_of(row, f"steps={step}", f"seed={seed}")
     loop = dataclasses.replace(config.loop, schedule="constant", save_every=step)
     folder = ablation.out / f"{row.name}_seed{seed}"
     job = FinetuneJob(
@@ -311,6 +248,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="MODEL",
         help='"mini", a diffusers folder or Hub id [mini]',
     )
+    add("--recipe", choices=sorted(RECIPES), default="mini", help="that fits the base [mini]")
     add("--clips", type=Path, required=True, metavar="DIR", help="training clips")
     add(
         "--scenes",
@@ -365,6 +303,7 @@ def main(arguments: list[str] | None = None) -> int:
                 steps=tuple(options.steps),
                 num_scenes=options.num_scenes,
                 num_curve_scenes=options.num_curve_scenes,
+                recipe=options.recipe,
                 settings=tuple(options.settings),
                 sloppy_masks=options.sloppy_masks,
                 device=pick_device(options.device),

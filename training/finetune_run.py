@@ -285,15 +285,16 @@ class FinetuneRun:
     def _write(
         self, result: LoopResult, modules: dict[str, nn.Module], manifest: AdapterManifest
     ) -> None:
-        if self.engine.is_sharded:
-            # A whole one, on the CPU: the model that was trained is in parts.
-            base = load_pipeline(self.job.base, self.pipeline.transformer.dtype)
-            self.pipeline.transformer = modules["transformer"] = base.transformer
-            prepare_transformer(base.transformer, self.config)
-        apply_weights(modules, result.weights)
-        if self.tokens is not None:
-            self.tokens.write_back()
         if self.engine.is_main:
+            if self.engine.is_sharded:
+                # A whole one, on the CPU: the model that was trained is in parts. One process
+                # alone has it, stored as it was loaded: of 5B all parts are 22 GB.
+                base = load_pipeline(self.job.base, getattr(torch, self.config.base_dtype))
+                self.pipeline.transformer = modules["transformer"] = base.transformer
+                prepare_transformer(base.transformer, self.config)
+            apply_weights(modules, result.weights)
+            if self.tokens is not None:
+                self.tokens.write_back()
             before = self.start.training_step if self.start is not None else 0
             done = dataclasses.replace(manifest, training_step=before + result.num_steps)
             with storing(f"adapter {self.job.out}"):

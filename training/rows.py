@@ -23,7 +23,7 @@ class Row:
         group: The table it stands in.
         kind: "base" (nothing is trained), "modulation" (nor here; of the first latent frame),
             "modulation_all_frames" or "adapter".
-        settings: Changes of the recipe `mini`, "key=value" as for `--set`.
+        settings: Changes of the recipe, "key=value" as for `--set`; blocks are those of `mini`.
         num_clips: Clips it is trained on.
         paper: The paper's figure for it, by people's votes, or None.
 

@@ -65,6 +65,28 @@ def test_rows_are_measured_once(base, clips, tmp_path, monkeypatch):
         run(dataclasses.replace(ablation, base=another))
 
 
+@pytest.mark.parametrize("name", ["tavid", "blocks_fixed", "blocks_random_all"])
+def test_blocks_of_another_depth_are_refused_before_anything_is_trained(
+    base, clips, tmp_path, monkeypatch, name
+):
+    monkeypatch.setattr(ablate, "finetune", None)
+    deep = shutil.copytree(base, tmp_path / "deep")
+    file = deep / "transformer" / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "num_layers": 42}))
+    rows = (dataclasses.replace(ROWS[name], num_clips=1),)
+    ablation = make_ablation(deep, clips, tmp_path, rows=rows, settings=())
+    with pytest.raises(ConfigError, match=rf"attention_blocks of {name} must .* has 42 blocks"):
+        run(ablation)
+
+
+def test_a_recipe_of_a_deeper_model_is_refused(base, clips, tmp_path, monkeypatch):
+    monkeypatch.setattr(ablate, "finetune", None)
+    rows = (dataclasses.replace(ROWS["tavid"], num_clips=1),)
+    ablation = make_ablation(base, clips, tmp_path, rows=rows, settings=())
+    with pytest.raises(ConfigError, match="attention_blocks must be below the model's"):
+        run(dataclasses.replace(ablation, recipe="cogvideox_5b_paper"))
+
+
 def test_the_frames_that_are_modulated_are_those_of_the_row(base, clips, tmp_path, monkeypatch):
     seen = []
 

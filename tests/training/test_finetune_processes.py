@@ -172,6 +172,27 @@ def test_a_run_goes_on_in_two_processes_that_hold_half_the_weights_each(world, u
         assert all((ours[key] - theirs[key]).abs().max() < 1e-3 for key in ours)
 
 
+def test_a_base_in_half_precision_is_trained_in_two_parts(world):
+    """As by the 5B recipes: frozen weights in bfloat16, checkpointed blocks, LoRA in float32."""
+    settings = ("base_dtype=bfloat16", "precision=bfloat16", "steps=3")
+    settings += ("gradient_checkpointing=true",)
+    whole, parts = world / "half_whole", world / "half_parts"
+    process = start_worker(words(world, whole, *settings), log=world / "half_whole.log")
+    process.join(timeout=120)
+    assert process.exitcode == 0, (world / "half_whole.log").read_text()
+    log = world / "half_parts.log"
+    arguments = words(world, parts, *settings, "micro_batch_size=1")
+    status = run_pair(arguments, log, ACCELERATE_USE_FSDP="true")
+    assert status == [0, 0], log.with_name(log.name + ".0").read_text()
+    for name in ("pytorch_lora_weights.safetensors", "patch_embed.safetensors"):
+        ours, theirs = load_file(parts / name), load_file(whole / name)
+        assert {key: value.dtype for key, value in ours.items()} == {
+            key: value.dtype for key, value in theirs.items()
+        }
+        for key, value in theirs.items():
+            torch.testing.assert_close(ours[key], value, rtol=0, atol=5e-3)
+
+
 def test_token_rows_are_not_trained_where_weights_are_sharded(world):
     """It trained to the end, and could not write what it had trained."""
     log = world / "rows.log"
