@@ -35,6 +35,8 @@ __all__ = ["BACKENDS", "Planner", "Worker", "main"]
 
 _LOGGER = logging.getLogger("tavid.worker")
 _MAX_MESSAGE_CHARACTERS = 800
+# Of the action: the target's mask and the actor's.
+MAX_MASK_SLOTS = 2
 
 
 class Planner(Protocol):
@@ -53,7 +55,7 @@ def _load_tavid(options: Mapping[str, str]) -> Planner:
     from tavid_core.lifting.sources import load_detector, load_lifter
     from tavid_core.planner import InteractionPlanner
 
-    return InteractionPlanner.from_pretrained(
+    planner = InteractionPlanner.from_pretrained(
         options["model"],
         options["adapter"] or None,
         device=options["device"],
@@ -63,6 +65,14 @@ def _load_tavid(options: Mapping[str, str]) -> Planner:
         detector=load_detector(options.get("keypoints", "mini")),
         lifter=load_lifter(options.get("body_fit", "none"), options.get("body_model")),
     )
+    num_slots = planner.sampler.pipeline.num_mask_slots
+    if num_slots > MAX_MASK_SLOTS:
+        # Else every goal would be refused for masks that it cannot name.
+        raise ConfigError(
+            f"adapter must have at most {MAX_MASK_SLOTS} mask slots, which a goal can fill: target "
+            f"and actor, got {num_slots}. Use another one, or tavid plan --extra-mask."
+        )
+    return planner
 
 
 def _load_fake(options: Mapping[str, str]) -> Planner:

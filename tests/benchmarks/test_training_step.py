@@ -1,10 +1,12 @@
 """The timing of a fine-tuning step, at tiny size; the mini model's takes a minute."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
 
+from benchmarks import training_step
 from benchmarks.training_step import WEIGHTS, TrainingStep, main, measure_full, time_ways
 from tests.tiny import make_transformer
 from training.dry_run import COGVIDEOX_5B_I2V
@@ -28,6 +30,22 @@ def test_both_ways_are_timed_in_turns(steps):
     seconds = time_ways(steps, 2, torch.device("cpu"))
     assert {way: len(values) for way, values in seconds.items()} == {"with": 2, "without": 2}
     assert all(value > 0 for values in seconds.values() for value in values)
+
+
+def test_figures_are_one_line_of_json(steps, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(training_step, "make_step", lambda way, _, __: steps[way])
+    monkeypatch.setattr(training_step, "_peak_bytes", {"with": 3 << 20, "without": 2 << 20}.get)
+    num_threads = torch.get_num_threads()
+    try:
+        assert main(["--json", "--rounds", "2"]) == 0
+    finally:
+        torch.set_num_threads(num_threads)
+    (line,) = capsys.readouterr().out.splitlines()
+    told = json.loads(line)
+    assert told["peak_memory_ratio"] == 1.5
+    assert 0.1 < told["step_time_ratio"] < 10
+    assert (told["num_rounds"], told["peak_mib_with"]) == (2, 3.0)
 
 
 def test_full_size_says_why_it_is_not_measured(monkeypatch):

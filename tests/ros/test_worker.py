@@ -18,6 +18,8 @@ from tavid_core.io import load_plan
 from tavid_ros import plan_codec, worker
 from tavid_ros.wire import receive_message, send_message
 from tavid_ros.worker import BACKENDS, Worker
+from tests import tiny
+from tests.core.test_planner import write_adapter
 from tests.ros.messages import make_request
 
 
@@ -216,6 +218,19 @@ def test_loads_that_fail_are_told(peer, backend, model, code):
     header = peer.load(backend, model)
     assert header["type"] == "load_failed"
     assert header["code"] == code
+
+
+def test_adapter_with_more_masks_than_a_goal_has_is_refused_when_it_is_loaded(peer, tmp_path):
+    tiny.make_pipeline().save_pretrained(tmp_path / "model")
+    options = {"device": "cpu", "dtype": "float32", "offload": "none"}
+    for num_slots in (2, 3):
+        write_adapter(tmp_path / "adapter", num_mask_slots=num_slots)
+        model, adapter = str(tmp_path / "model"), str(tmp_path / "adapter")
+        header = peer.load("tavid", model, adapter=adapter, **options)
+        assert header["type"] == ("ready" if num_slots == 2 else "load_failed")
+    assert header["code"] == ErrorCode.INVALID_INPUT
+    assert "adapter must have at most 2 mask slots" in header["message"]
+    assert "got 3" in header["message"]
 
 
 def test_the_device_is_the_planners(peer):
