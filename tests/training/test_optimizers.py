@@ -133,7 +133,8 @@ def test_state_of_the_other_kind_is_refused():
 
 
 def test_missing_bitsandbytes_is_told_with_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    for name in ("bitsandbytes", "bitsandbytes.optim"):
+        monkeypatch.setitem(sys.modules, name, None)
     parameters = {"weight": nn.Parameter(torch.zeros(2, 2))}
     with pytest.raises(MissingExtraError, match=r"pip install 'tavid\[bnb\]'"):
         build_optimizer("adamw8bit", parameters, 0.1, 0.0)

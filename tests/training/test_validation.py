@@ -134,6 +134,19 @@ def test_trackers_that_are_unknown_or_missing_are_told(monkeypatch):
         Engine.start(torch.device("cpu"), trackers=("wandb",))
 
 
+def test_a_run_is_followed_by_wandb_without_a_network(world, monkeypatch):
+    pytest.importorskip("wandb", reason="needs pip install 'tavid[wandb]'")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    monkeypatch.setenv("WANDB_DIR", str(world))
+    config = with_settings(RECIPES["debug_cpu"](), ["precision=float32", "steps=2"])
+    finetune(config, job_of(world, "followed", trackers=("wandb",)))
+    (log,) = world.glob("wandb/offline-run-*/run-*.wandb")
+    told = log.read_bytes()
+    assert b"loss" in told
+    assert b"grad_norm" in told
+
+
 @pytest.mark.render
 def test_clips_with_ground_truth_are_judged(tmp_path):
     """At the mini model's size, one step of it; the referee needs real pictures."""
