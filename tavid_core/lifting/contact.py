@@ -42,7 +42,7 @@ SETTLE_SIDES = 0.25
 STILL_SIDES = 0.05
 # A shoulder width is about four palms: it bounds the reach where objects are large.
 REACH_SHOULDERS = 0.3
-NEAR_ONLY_CONFIDENCE = 0.45
+NEAR_ONLY_CONFIDENCE, GONE_CONFIDENCE = 0.45, 0.7
 BESIDE_CONFIDENCE = 0.15
 # Share of the object's pixels: a grasp from any side but behind covers more than this.
 COVERED_SHARE = 0.06
@@ -188,6 +188,9 @@ def _near_contact(
     elif not _is_covered(track, start, end):
         reason = "a hand comes near the target, but covers no part of it and does not move it"
         confidence = BESIDE_CONFIDENCE * sureness
+    elif track.has_gone:
+        reason = "a hand comes to the target, which is then gone, but is not seen elsewhere"
+        confidence = GONE_CONFIDENCE * sureness
     else:
         reason = "a hand comes to the target, but the target is not seen to move"
         confidence = NEAR_ONLY_CONFIDENCE * sureness

@@ -96,9 +96,7 @@ def _touch_score(contact: ContactInterval, track: TargetTrack, keypoints: Keypoi
     if contact.moves_target:
         return 0.6 + 0.4 * contact.confidence
     # The object is gone, but nowhere found: it may be inside the hand.
-    late = slice(-max(2, len(track.confidence) // 6), None)
-    has_gone = float(np.median(track.rest_emptiness[late] - track.rest_likeness[late])) > 0.3
-    if contact.is_contact and has_gone:
+    if contact.is_contact and track.has_gone:
         return 0.55
     if contact.is_contact:
         return contact.confidence
@@ -106,6 +104,7 @@ def _touch_score(contact: ContactInterval, track: TargetTrack, keypoints: Keypoi
         (keypoints.track(name)[1] < MIN_HAND_CONFIDENCE).all() for name in HAND_NAMES
     )
     # Without any hand in sight the object's own motion is all there is.
+    late = slice(-max(2, len(track.confidence) // 6), None)
     return 0.5 * float(track.confidence[late].mean()) * (hands_unseen and bool(track.has_moved[-1]))
 
 

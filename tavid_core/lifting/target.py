@@ -30,6 +30,8 @@ LOST_CONFIDENCE = 0.1
 NEWS_WEIGHT = 0.7
 STEP_PENALTY = 0.12
 MIN_MOVED_FRAMES = 2
+# By how much more an empty rest place looks like what is around it than like the target.
+GONE_GAP = 0.3
 # A centre that is on its way to here from the rim, in object sides, is leaving.
 RIM_SIDES = 0.5
 
@@ -64,6 +66,12 @@ class TargetTrack:
         """First frame in which the target is away from its rest place, or None."""
         frames = np.flatnonzero(self.has_moved)
         return int(frames[0]) if len(frames) else None
+
+    @property
+    def has_gone(self) -> bool:
+        """Whether its rest place looks empty at the end, wherever it is then."""
+        late = slice(-max(2, len(self.confidence) // 6), None)
+        return float(np.median((self.rest_emptiness - self.rest_likeness)[late])) > GONE_GAP
 
     def without(self, is_lost: NDArray[np.bool_]) -> TargetTrack:
         """Declare frames lost.

@@ -13,7 +13,7 @@ from tavid_core.lifting.instances import (
 )
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.target import TargetTrack, track_target
-from tests.drawn import CONTACT_FRAME, draw_reach
+from tests.drawn import CONTACT_FRAME, TABLE, WALL, draw_reach
 
 
 def contact_of(clip, index, confidence=0.9, hand_pixels=None):
@@ -61,6 +61,27 @@ def test_target_that_is_blurred_while_it_is_lifted_was_touched_before():
     assert contact.moves_target
     assert abs(contact.start_frame - CONTACT_FRAME) <= 1
     assert contact.timing > 0.7 * sharp.timing
+
+
+def test_target_that_is_gone_after_a_hand_was_at_it_was_taken():
+    clip = draw_reach(1)
+    is_blue = clip.frames[..., 2].astype(int) - clip.frames[..., 0] > 20
+    near = np.abs(np.arange(96) - clip.object_pixels[0, 1, 0]) < 9
+    behind = np.where(np.arange(64)[:, None, None] < 28, WALL, TABLE)
+    after = slice(CONTACT_FRAME + 1, None)
+    gone = clip.frames.copy()
+    gone[after] = np.where((is_blue & near)[after, ..., None], behind, gone[after])
+    track = track_target(gone, clip.masks[1])
+    assert track.has_gone
+    assert not track_target(clip.frames, clip.masks[0]).has_gone
+    # The hand stays: what it holds is not seen.
+    hand_pixels = clip.hand_pixels.copy()
+    hand_pixels[CONTACT_FRAME:] = hand_pixels[CONTACT_FRAME]
+    for frames, reason in ((gone, "is then gone"), (clip.frames[:1].repeat(17, 0), "")):
+        clip.frames = frames
+        contact = contact_of(clip, 1, hand_pixels=hand_pixels)
+        assert reason in contact.reason
+        assert (contact.confidence > 0.5) == bool(reason)
 
 
 def test_one_wild_keypoint_does_not_shift_the_contact():
