@@ -105,7 +105,9 @@ def judge_channels(
     if faults.reason:
         for name in MEASURED_CHANNELS:
             judged[name] = (faults.factor * judged[name][0], faults.reason)
+    unseen = f"unseen from frame {track.carried_from} on, it is taken to be in the hand"
     told = {
+        "target": () if track.carried_from is None else (unseen,),
         "actor": (choice.reason, remarks.get("actor", "")),
         "hands": (*keypoints.notes, remarks.get("hands", "")),
         "contact": (interval.reason,) if interval.moves_target else (),

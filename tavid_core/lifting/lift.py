@@ -17,6 +17,7 @@ from tavid_core.lifting.actor import ActorLifter, lift_body
 from tavid_core.lifting.actor_parts import ActorParts, collect_parts, find_actor
 from tavid_core.lifting.body import clean_path, shoulder_width_px
 from tavid_core.lifting.body_model import BodyModel
+from tavid_core.lifting.carried import carry_unseen
 from tavid_core.lifting.channels import judge_channels
 from tavid_core.lifting.contacts import find_touches, lift_contacts
 from tavid_core.lifting.depth import SceneDepth, measure_scene
@@ -154,6 +155,8 @@ class _Seen:
             hand_names=self.who.hand_names,
             onset_frame=self.poses.onset_frame,
         )
+        if not self.poses.is_known:
+            self.track = carry_unseen(self.track, self.touches.main, self.who.keypoints)
 
     def _shoulder_width_px(self) -> float:
         """In the caller's pixels."""

@@ -50,6 +50,7 @@ class TargetTrack:
         side_px: Square root of the target's area in frame 0, rollout pixels.
         contrast_lab: Colour distance of the target from its surroundings, CIELAB.
         left_frame: First frame from which on it is out of the picture, or None.
+        carried_from: First frame in which it is taken to be in a hand, unseen, or None.
     """
 
     pixels: NDArray[np.float32]
@@ -60,6 +61,7 @@ class TargetTrack:
     side_px: float
     contrast_lab: float
     left_frame: int | None = None
+    carried_from: int | None = None
 
     @property
     def onset_frame(self) -> int | None:
