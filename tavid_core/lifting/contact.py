@@ -125,25 +125,39 @@ def find_contact(
         between = np.where(is_seen[:, None], hand_pixels - track.pixels, np.nan)
         moving = _run_with_motion(runs, gaps_px, between, track, reach)
         if moving is not None:
-            start, end = moving
-            # What moves is held: the contact is older than the first motion.
-            latest = onset if onset_frame is None else min(onset, max(onset_frame - 1, 0))
-            near = next((r[0] for r in runs if r[0] <= onset + 1 and r[1] >= onset), start)
-            # What poses say is known, whatever hides the look.
-            hidden = (
-                None
-                if onset_frame is not None
-                else hidden_frame(track.confidence, onset, LOST_CONFIDENCE)
-            )
-            still_px = STILL_SIDES * track.side_px
-            arrival = arrival_frame(
-                hand_pixels, is_seen, near, latest, min_speed_px=still_px, hidden_from=hidden
-            )
-            held = (min(start, latest) if arrival is None else arrival, end)
+            near = next((r[0] for r in runs if r[0] <= onset + 1 and r[1] >= onset), moving[0])
+            held, hidden = _held_frames(hand_pixels, is_seen, track, near, moving, onset_frame)
             return _moving_contact(hand, hand_pixels, hand_confidence, track, held, hidden)
     if not runs:
         return ContactInterval()
     return _near_contact(runs, gaps_px, hand_confidence, track, hand)
+
+
+def _held_frames(
+    hand_pixels: NDArray[np.float32],
+    is_seen: NDArray[np.bool_],
+    track: TargetTrack,
+    first_near: int,
+    moving: tuple[int, int],
+    onset_frame: int | None,
+) -> tuple[tuple[int, int], int | None]:
+    """First and last frame of a contact, and since when the target may be moving unseen."""
+    onset, hidden = track.onset_frame, None
+    # What moves is held: the contact is older than the first motion.
+    latest = onset if onset_frame is None else min(onset, max(onset_frame - 1, 0))
+    if onset_frame is None:
+        # What poses say is known, whatever hides the look.
+        hidden = hidden_frame(track.confidence, onset, LOST_CONFIDENCE)
+    arrival = arrival_frame(
+        hand_pixels,
+        is_seen,
+        first_near,
+        latest,
+        min_speed_px=STILL_SIDES * track.side_px,
+        hidden_from=hidden,
+    )
+    start, end = moving
+    return (min(start, latest) if arrival is None else arrival, end), hidden
 
 
 def _moving_contact(
