@@ -14,7 +14,7 @@ from tavid_core.lifting.target import TargetTrack
 __all__ = ["carry_unseen"]
 
 # Of the hand's: where in it the target is, and whether it still is, nobody sees.
-UNSEEN_FACTOR = 0.4
+UNSEEN_FACTOR = 0.25
 
 
 def carry_unseen(

@@ -45,7 +45,7 @@ def test_it_goes_where_the_hand_goes_from_when_its_place_is_empty():
     assert track.pixels[:LEFT, 1].tolist() == [34.0] * LEFT
     assert track.pixels[LEFT:, 1].tolist() == [32.0, 30.0, 28.0, 26.0, 24.0, 22.0]
     assert track.has_moved.tolist() == [False] * LEFT + [True] * (NUM_FRAMES - LEFT)
-    assert track.confidence[LEFT:] == pytest.approx(np.full(NUM_FRAMES - LEFT, 0.32))
+    assert track.confidence[LEFT:] == pytest.approx(np.full(NUM_FRAMES - LEFT, 0.2))
 
 
 def test_it_goes_on_from_where_it_was_last_seen():
@@ -53,7 +53,7 @@ def test_it_goes_on_from_where_it_was_last_seen():
     pixels = gone_track().pixels.copy()
     pixels[seen] = (25, 29)
     track = gone_track(
-        pixels=pixels, has_moved=seen, confidence=np.where(seen, 0.6, 0.3).astype(np.float32)
+        pixels=pixels, has_moved=seen, confidence=np.where(seen, 0.6, 0.1).astype(np.float32)
     )
     carried = carry_unseen(track, dataclasses.replace(TAKEN, moves_target=True), hand_path())
     assert carried.pixels[8].tolist() == [25, 29]
