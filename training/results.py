@@ -20,7 +20,13 @@ from training.results_clips import ClipsCurve, collect_clips_curves
 from training.results_curve import Area
 from training.results_difference import compare
 from training.results_plot import draw_clips_curves, draw_curves
-from training.results_table import ResultRow, at_common_step, collect, table_areas
+from training.results_table import (
+    ResultRow,
+    at_common_step,
+    collect,
+    shared_steps,
+    table_areas,
+)
 from training.rows import ROWS, SAME_RUN, SAME_RUN_GROUPS
 from training.run_log import RunLog
 
@@ -167,18 +173,9 @@ def _find_group(rows: Sequence[ResultRow], scenes: str, group: str) -> list[Resu
     if found:
         names = compared.get(group, (OURS,))
         # The mask alone is the main question, but the main rows end where they end without it.
-        shared = _shared_steps(found) if group == "main" else set()
-        found += [row for row in here if row.name in names and shared <= _steps(row)]
+        shared = shared_steps(found) if group == "main" else set()
+        found += [row for row in here if row.name in names and shared <= shared_steps([row])]
     return found
-
-
-def _steps(row: ResultRow) -> set[int]:
-    return {step for step, _ in row.curve}
-
-
-def _shared_steps(rows: Sequence[ResultRow]) -> set[int]:
-    steps = [_steps(row) for row in rows if row.step]
-    return set.intersection(*steps) if steps else set()
 
 
 def _table(rows: Sequence[ResultRow]) -> list[str]:

@@ -15,7 +15,7 @@ from training.results_curve import Area, Curve, common_range, measure_area
 from training.rows import ROWS
 from training.run_log import RunLine, RunLog
 
-__all__ = ["ResultRow", "at_common_step", "collect", "table_areas"]
+__all__ = ["ResultRow", "at_common_step", "collect", "shared_steps", "table_areas"]
 
 VERDICT_LETTERS = frozenset("twn")
 
@@ -113,6 +113,19 @@ def collect(log: RunLog) -> list[ResultRow]:
     return found
 
 
+def shared_steps(rows: Sequence[ResultRow]) -> set[int]:
+    """List the steps that all trained rows of a table were measured at.
+
+    Args:
+        rows: Of the table; those without training have no steps and are left out.
+
+    Returns:
+        The steps; empty if no row is trained, or they share none.
+    """
+    steps = [{step for step, _ in row.curve} for row in rows if row.step]
+    return set.intersection(*steps) if steps else set()
+
+
 def at_common_step(log: RunLog, rows: Sequence[ResultRow]) -> list[ResultRow]:
     """Bring the rows of one table to the last step that all of them were measured at.
 
@@ -125,8 +138,7 @@ def at_common_step(log: RunLog, rows: Sequence[ResultRow]) -> list[ResultRow]:
     Returns:
         The rows, with whole curves; as they are if they share no step. Rows without training stay.
     """
-    steps = [{step for step, _ in row.curve} for row in rows if row.step]
-    shared = set.intersection(*steps) if steps else set()
+    shared = shared_steps(rows)
     if not shared:
         return list(rows)
     return [
