@@ -77,6 +77,18 @@ def draw_reach(
     return DrawnClip(frames, masks, hand, objects)
 
 
+def hide_lifted(clip, frames, color=None):
+    """Paint over disc 1 of a clip of 64x96 in some frames: with what is behind it, or a colour."""
+    is_blue = clip.frames[..., 2].astype(int) - clip.frames[..., 0] > (20 if color is None else 60)
+    near = np.abs(np.arange(96) - clip.object_pixels[0, 1, 0]) < 9
+    behind = np.where(np.arange(64)[:, None, None] < 28, WALL, TABLE)
+    hidden = clip.frames.copy()
+    hidden[frames] = np.where(
+        (is_blue & near)[frames, ..., None], behind if color is None else color, hidden[frames]
+    )
+    return hidden
+
+
 def _draw(height, width, radius, objects, hand):
     frame = np.full((height, width, 3), WALL, dtype=np.uint8)
     frame[int(0.45 * height) :] = TABLE

@@ -10,7 +10,7 @@ from tavid_core.lifting.contact import ContactInterval
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.target import TargetTrack
 from tests.core.test_actor_parts import lift_clip
-from tests.drawn import CONTACT_FRAME, TABLE, WALL, draw_reach
+from tests.drawn import CONTACT_FRAME, draw_reach, hide_lifted
 
 START, LEFT, NUM_FRAMES = 4, 6, 12
 TAKEN = ContactInterval(hand="hand", start_frame=START, end_frame=11, confidence=0.5)
@@ -78,12 +78,7 @@ def test_otherwise_nothing_is_made_up(track, interval, hand):
 
 def test_the_plan_says_that_it_is_taken_to_be_in_the_hand():
     clip = draw_reach(1)
-    is_blue = clip.frames[..., 2].astype(int) - clip.frames[..., 0] > 20
-    near = np.abs(np.arange(96) - clip.object_pixels[0, 1, 0]) < 9
-    behind = np.where(np.arange(64)[:, None, None] < 28, WALL, TABLE)
-    after = slice(CONTACT_FRAME + 1, None)
-    frames = clip.frames.copy()
-    frames[after] = np.where((is_blue & near)[after, ..., None], behind, frames[after])
+    frames = hide_lifted(clip, slice(CONTACT_FRAME + 1, None))
     motion = lift_clip(clip, clip.keypoints(), frames=frames)
     assert motion.contact.touches_target
     assert "it is taken to be in the hand" in motion.reasons["target"]

@@ -13,7 +13,7 @@ from tavid_core.lifting.instances import (
 )
 from tavid_core.lifting.keypoints import Keypoints
 from tavid_core.lifting.target import TargetTrack, track_target
-from tests.drawn import CONTACT_FRAME, TABLE, WALL, draw_reach
+from tests.drawn import CONTACT_FRAME, draw_reach, hide_lifted
 
 
 def contact_of(clip, index, confidence=0.9, hand_pixels=None):
@@ -48,12 +48,8 @@ def test_target_that_is_blurred_while_it_is_lifted_was_touched_before():
     clip = draw_reach(1)
     sharp = contact_of(clip, 1)
     # On the way up nothing of its colour is seen, and the hand slows down once more.
-    is_blue = clip.frames[..., 2].astype(int) - clip.frames[..., 0] > 60
-    near = np.abs(np.arange(96) - clip.object_pixels[0, 1, 0]) < 9
     hidden = slice(CONTACT_FRAME + 1, CONTACT_FRAME + 6)
-    clip.frames[hidden] = np.where(
-        (is_blue & near)[hidden, ..., None], np.uint8([90, 90, 90]), clip.frames[hidden]
-    )
+    clip.frames = hide_lifted(clip, hidden, color=(90, 90, 90))
     hand_pixels = clip.hand_pixels.copy()
     hand_pixels[CONTACT_FRAME + 1 : CONTACT_FRAME + 3] = hand_pixels[CONTACT_FRAME]
     hand_pixels[CONTACT_FRAME + 5 : CONTACT_FRAME + 7] = hand_pixels[CONTACT_FRAME + 4]
@@ -65,12 +61,7 @@ def test_target_that_is_blurred_while_it_is_lifted_was_touched_before():
 
 def test_target_that_is_gone_after_a_hand_was_at_it_was_taken():
     clip = draw_reach(1)
-    is_blue = clip.frames[..., 2].astype(int) - clip.frames[..., 0] > 20
-    near = np.abs(np.arange(96) - clip.object_pixels[0, 1, 0]) < 9
-    behind = np.where(np.arange(64)[:, None, None] < 28, WALL, TABLE)
-    after = slice(CONTACT_FRAME + 1, None)
-    gone = clip.frames.copy()
-    gone[after] = np.where((is_blue & near)[after, ..., None], behind, gone[after])
+    gone = hide_lifted(clip, slice(CONTACT_FRAME + 1, None))
     track = track_target(gone, clip.masks[1])
     assert track.has_gone
     assert not track_target(clip.frames, clip.masks[0]).has_gone
