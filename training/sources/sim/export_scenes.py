@@ -24,7 +24,7 @@ SCENES_FOLDER = Path(__file__).parents[3] / "tavid_core" / "assets" / "scenes"
 
 # Beyond every split: no model has been trained, tuned or measured on these.
 SCENE_SEEDS = {"three_mugs": 30_000_000, "three_bottles": 30_001_000, "three_boxes": 30_002_000}
-# Of the ten seeds from 30_003_000 on, the one in which the lifting sees the arm's touch rightly.
+# Chosen of ten seeds from 30_003_000 on when the lifting saw this arm's touch rightly and no other.
 ARM_SCENE, ARM_SCENE_SEED = "arm_three_mugs", 30_003_009
 
 
