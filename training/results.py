@@ -75,7 +75,7 @@ def write_results(log: RunLog, folder: Path) -> None:
     compared = [name for name in scenes if num_rows[name] > 1]
     tables = [_tables(log, rows, name, bases[name]) for name in compared]
     lone = _lone_table([row for row in rows if row.scenes not in compared], bases)
-    body = "\n".join([*tables, *lone, *_plots(rows, scenes, folder)])
+    body = "\n".join([*tables, *lone, *_plots(log, rows, scenes, folder)])
     page.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")
     document = json.dumps({**_document(log, rows, scenes), "bases": bases}, indent=1)
     (folder / "results.json").write_text(document + "\n", encoding="utf-8")
@@ -104,10 +104,12 @@ def take_log(new: Path, committed: Path, *, may_be_smaller: bool = False) -> Non
     part.replace(committed)
 
 
-def _plots(rows: Sequence[ResultRow], scenes: Sequence[str], folder: Path) -> list[str]:
+def _plots(
+    log: RunLog, rows: Sequence[ResultRow], scenes: Sequence[str], folder: Path
+) -> list[str]:
     parts = []
     for name in scenes:
-        images, clips = folder / "images", collect_clips_curves(rows, name)
+        images, clips = folder / "images", collect_clips_curves(log, rows, name)
         plots = {
             "steps": draw_curves(rows, name, images / f"results_{name}.png"),
             "clips": draw_clips_curves(clips, name, images / f"results_{name}_clips.png"),
@@ -137,7 +139,7 @@ def _tables(log: RunLog, rows: Sequence[ResultRow], scenes: str, base: str) -> s
         found = at_common_step(log, _find_group(rows, scenes, group))
         if found:
             lines += [f"### {title}", "", *_table(found), ""]
-    clips = collect_clips_curves(rows, scenes)
+    clips = collect_clips_curves(log, rows, scenes)
     if clips:
         lines += ["### Target contact against clips", "", *_clips_table(clips), ""]
     sized = [row for row in rows if row.scenes == scenes and row.by_target_size]
@@ -262,7 +264,7 @@ def _area(area: Area | None) -> str:
 
 def _document(log: RunLog, rows: Sequence[ResultRow], scenes: Sequence[str]) -> dict[str, object]:
     by_scenes = {name: _document_rows(log, rows, name) for name in scenes}
-    clips = {name: collect_clips_curves(rows, name) for name in scenes}
+    clips = {name: collect_clips_curves(log, rows, name) for name in scenes}
     main = MAIN_SCENES if MAIN_SCENES in scenes else scenes[0]
     return {
         "rows": by_scenes[main],

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Sequence
 
 from training.results_curve import Area, Curve, common_range, measure_area
-from training.results_table import ResultRow
+from training.results_table import ResultRow, at_common_step, shared_steps
 from training.rows import CLIP_CURVES, ROWS
+from training.run_log import RunLog
 
 __all__ = ["ClipsCurve", "collect_clips_curves"]
 
@@ -47,16 +48,18 @@ class ClipsCurve:
         }
 
 
-def collect_clips_curves(rows: Sequence[ResultRow], scenes: str) -> list[ClipsCurve]:
+def collect_clips_curves(log: RunLog, rows: Sequence[ResultRow], scenes: str) -> list[ClipsCurve]:
     """Bring the rows that differ in their clips together.
 
     Args:
+        log: That the rows were collected from.
         rows: Everything collected.
         scenes: Which held-out scenes.
 
     Returns:
         One per entry of `CLIP_CURVES` with two rows or more, at the last step that all rows of
-        these curves were measured at; none if there is no such step.
+        these curves were measured at, on the scenes that the tables show; none if there is no such
+        step.
     """
     here = {row.name: row for row in rows if row.scenes == scenes}
     found = {
@@ -64,18 +67,21 @@ def collect_clips_curves(rows: Sequence[ResultRow], scenes: str) -> list[ClipsCu
         for name, members in CLIP_CURVES.items()
     }
     found = {name: members for name, members in found.items() if len(members) > 1}
-    measured = [{step for step, _ in row.curve} for members in found.values() for row in members]
-    steps = set.intersection(*measured) if measured else set()
+    together = [row for members in found.values() for row in members]
+    steps = shared_steps(together)
     if not steps:
         return []
-    step = max(steps)
-    curves = {name: _curve(members, step) for name, members in found.items()}
+    at_step = {row.name: row for row in at_common_step(log, together)}
+    curves = {
+        name: _curve([at_step[row.name] for row in members], max(steps))
+        for name, members in found.items()
+    }
     places = common_range(list(curves.values()))
     return [
         ClipsCurve(
             name=name,
             title=ROWS[name].title,
-            step=step,
+            step=max(steps),
             points=curve.points,
             area=measure_area(curve, places),
         )
@@ -85,15 +91,11 @@ def collect_clips_curves(rows: Sequence[ResultRow], scenes: str) -> list[ClipsCu
 
 def _curve(members: Sequence[ResultRow], step: int) -> Curve:
     ordered = sorted(members, key=lambda row: row.num_clips)
-    seeds = sorted({seed for row in ordered for seed in row.verdicts})
-    return Curve(
-        points=tuple((row.num_clips, dict(row.curve)[step]) for row in ordered),
-        verdicts={
-            seed: {
-                row.num_clips: row.verdicts[seed][step]
-                for row in ordered
-                if step in row.verdicts.get(seed, {})
-            }
-            for seed in seeds
-        },
-    )
+    verdicts: dict[int, dict[int, str]] = {}
+    for row in ordered:
+        # Other seeds may have this step as a place of a curve, on fewer scenes.
+        for seed in row.seeds:
+            if step in row.verdicts.get(seed, {}):
+                verdicts.setdefault(seed, {})[row.num_clips] = row.verdicts[seed][step]
+    points = tuple((row.num_clips, row.target_contact) for row in ordered)
+    return Curve(points=points, verdicts=verdicts)
