@@ -73,11 +73,12 @@ def write_results(log: RunLog, folder: Path) -> None:
         raise InputError(f"results.md must hold {BEGIN} and {END}, got neither. Put them back.")
     num_rows = Counter(row.scenes for row in rows)
     compared = [name for name in scenes if num_rows[name] > 1]
-    tables = [_tables(log, rows, name, bases[name]) for name in compared]
+    clips = {name: collect_clips_curves(log, rows, name) for name in scenes}
+    tables = [_tables(log, rows, name, bases[name], clips[name]) for name in compared]
     lone = _lone_table([row for row in rows if row.scenes not in compared], bases)
-    body = "\n".join([*tables, *lone, *_plots(log, rows, scenes, folder)])
+    body = "\n".join([*tables, *lone, *_plots(rows, clips, folder)])
     page.write_text(f"{before}{BEGIN}\n\n{body}\n{END}{after}", encoding="utf-8")
-    document = json.dumps({**_document(log, rows, scenes), "bases": bases}, indent=1)
+    document = json.dumps({**_document(log, rows, clips), "bases": bases}, indent=1)
     (folder / "results.json").write_text(document + "\n", encoding="utf-8")
 
 
@@ -105,14 +106,13 @@ def take_log(new: Path, committed: Path, *, may_be_smaller: bool = False) -> Non
 
 
 def _plots(
-    log: RunLog, rows: Sequence[ResultRow], scenes: Sequence[str], folder: Path
+    rows: Sequence[ResultRow], clips: Mapping[str, Sequence[ClipsCurve]], folder: Path
 ) -> list[str]:
-    parts = []
-    for name in scenes:
-        images, clips = folder / "images", collect_clips_curves(log, rows, name)
+    parts, images = [], folder / "images"
+    for name, curves in clips.items():
         plots = {
             "steps": draw_curves(rows, name, images / f"results_{name}.png"),
-            "clips": draw_clips_curves(clips, name, images / f"results_{name}_clips.png"),
+            "clips": draw_clips_curves(curves, name, images / f"results_{name}_clips.png"),
         }
         parts += [
             f"![target contact against {what}]({plot.relative_to(folder)})\n\n*{name}*\n"
@@ -132,14 +132,19 @@ def _base_of(log: RunLog, scenes: str) -> str:
     return bases[0]
 
 
-def _tables(log: RunLog, rows: Sequence[ResultRow], scenes: str, base: str) -> str:
+def _tables(
+    log: RunLog,
+    rows: Sequence[ResultRow],
+    scenes: str,
+    base: str,
+    clips: Sequence[ClipsCurve],
+) -> str:
     lines = [f"## Scenes: {scenes}", ""]
     lines += [f"Base model, first digits of its SHA-256: `{base or 'not logged'}`.", ""]
     for group, title in GROUP_TITLES.items():
         found = at_common_step(log, _find_group(rows, scenes, group))
         if found:
             lines += [f"### {title}", "", *_table(found), ""]
-    clips = collect_clips_curves(log, rows, scenes)
     if clips:
         lines += ["### Target contact against clips", "", *_clips_table(clips), ""]
     sized = [row for row in rows if row.scenes == scenes and row.by_target_size]
@@ -262,10 +267,11 @@ def _area(area: Area | None) -> str:
     return f"{area.value:.3f}" + (f" {_range(area.interval)}" if area.interval else "")
 
 
-def _document(log: RunLog, rows: Sequence[ResultRow], scenes: Sequence[str]) -> dict[str, object]:
-    by_scenes = {name: _document_rows(log, rows, name) for name in scenes}
-    clips = {name: collect_clips_curves(log, rows, name) for name in scenes}
-    main = MAIN_SCENES if MAIN_SCENES in scenes else scenes[0]
+def _document(
+    log: RunLog, rows: Sequence[ResultRow], clips: Mapping[str, Sequence[ClipsCurve]]
+) -> dict[str, object]:
+    by_scenes = {name: _document_rows(log, rows, name) for name in clips}
+    main = MAIN_SCENES if MAIN_SCENES in clips else next(iter(clips))
     return {
         "rows": by_scenes[main],
         "rows_scenes": main,
