@@ -42,8 +42,11 @@ def draw_curves(rows: Sequence[ResultRow], scenes: str, path: Path) -> Path | No
         style = {"linewidth": 2.5} if row.group == "main" else {"linewidth": 1, "linestyle": "--"}
         axes.plot(steps, rates, marker="o", markersize=4, label=row.title, **style)
     untrained = [row for row in here if row.step == 0]
-    for row, style in zip(untrained, itertools.cycle((":", "-.", (0, (8, 4)))), strict=False):
-        axes.axhline(row.target_contact, color="grey", linestyle=style, label=row.title)
+    # Told apart even where they lie on each other.
+    styles = itertools.cycle((("black", ":"), ("grey", "-."), ("lightgrey", "-")))
+    for row, (color, style) in zip(untrained, styles, strict=False):
+        look = {"color": color, "linestyle": style, "zorder": 1 if style == "-" else 2}
+        axes.axhline(row.target_contact, label=row.title, **look)
     steps = sorted({step for row in curves for step, _ in row.curve})
     return _finish(figure, axes, path, places=steps, label="training steps", title=scenes)
 
