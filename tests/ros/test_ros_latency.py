@@ -33,9 +33,10 @@ def test_figures_have_their_names(capfd):
     assert figures["refusal_n"] + figures["refusal_burst_unanswered"] == 1
     timed = ("_median_ms", "_p99_ms", "_max_ms")
     assert all(value > 0 for name, value in figures.items() if name.endswith(timed))
-    # Both plan with the same sleeps, 0.55 s.
-    assert figures["direct_plan_seconds"] > 0.55
-    assert figures["node_overhead_ratio"] > 0.9
+    # Both plan with the same sleeps, 0.55 s; what they take beyond that is the machine's affair.
+    direct_sec, node_sec = figures["direct_plan_seconds"], figures["node_plan_seconds"]
+    assert min(direct_sec, node_sec) > 0.55
+    assert figures["node_overhead_ratio"] == pytest.approx(node_sec / direct_sec, abs=0.005)
     assert 0 < figures["frames_delivered"] <= figures["frames_published"]
 
 
