@@ -23,7 +23,7 @@ print(watch.stop(), time.monotonic() - begin_sec)
 def test_it_counts_like_a_clock():
     watch = Stopwatch()
     time.sleep(0.3)
-    assert 0.1 < watch.stop() < 1.0
+    assert 0.1 < watch.stop() < 5.0
 
 
 def test_time_in_which_the_process_was_stopped_does_not_count():

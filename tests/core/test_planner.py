@@ -137,7 +137,7 @@ def test_plan_reports_every_stage_and_step_in_order(planner):
     elapsed = [p.elapsed_sec for p in seen]
     assert elapsed == sorted(elapsed)
     assert seen[3].remaining_sec > seen[5].remaining_sec > 0
-    assert plan.planning_time_sec == pytest.approx(elapsed[-1], abs=0.1)
+    assert elapsed[-1] <= plan.planning_time_sec < elapsed[-1] + 5.0
 
 
 def test_rollout_has_the_models_size_and_a_map_from_0_to_1(planner):

@@ -100,6 +100,13 @@ class Graph:
         )
         return finish(future)
 
+    def send_hanging(self):
+        """Send a goal whose worker hangs, not only will hang, and return the goal's handle."""
+        handle = self.send(prompt="hang at denoise", num_inference_steps=2)
+        # It hangs at the step in the middle, and hears no cancel after it has told of that.
+        self.wait_stage("denoise", step=1)
+        return handle
+
     def plan(self, goal=None, **fields):
         """Send a goal and return status and result."""
         handle = self.send(goal, **fields)

@@ -349,7 +349,7 @@ def test_many_goals_leave_nothing_behind(graph, client):
     actions = client._link.actions
     for name, kept in vars(actions).items():
         if isinstance(kept, dict):
-            wait_for(lambda kept=kept: not kept, timeout_sec=5.0)
+            wait_for(lambda kept=kept: not kept)
             assert not kept, name
     assert not client._pending
     wait_for(client._link._timer.is_canceled)

@@ -157,7 +157,7 @@ CASES = [
 def shared_graph(tmp_path_factory):
     """One running planner that is taken down by the last case."""
     graph = Graph(tmp_path_factory.mktemp("plans"))
-    graph.start(watchdog_sec=1.5, drain_timeout_sec=0.2, input_wait_sec=0.0)
+    graph.start(watchdog_sec=5.0, drain_timeout_sec=0.2, input_wait_sec=0.0)
     yield graph
     graph.close()
 

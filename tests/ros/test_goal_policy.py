@@ -149,8 +149,8 @@ def test_goal_of_a_silent_client_ends_and_that_of_one_that_speaks_goes_on(shared
     graph = shared_graph
     set_policy(graph, "queue")
     publisher = graph.publisher(UUID, "planner/keep_alive")
-    goal = conversions.goal_from_request(make_request(num_inference_steps=70))
-    goal.keep_alive_sec = 1.6
+    goal = conversions.goal_from_request(make_request(num_inference_steps=140))
+    goal.keep_alive_sec = 4.0
     speaking, silent = (finish(graph.client.send_goal_async(goal)) for _ in range(2))
     is_over = threading.Event()
 
@@ -164,9 +164,9 @@ def test_goal_of_a_silent_client_ends_and_that_of_one_that_speaks_goes_on(shared
         start = time.monotonic()
         # It waits for its turn, and is asked to be heard all the same.
         assert outcome(graph, silent) == (STATUS.STATUS_ABORTED, ErrorCode.CLIENT_LOST)
-        assert time.monotonic() - start >= 1.2
+        assert time.monotonic() - start >= 3.0
         assert outcome(graph, speaking) == (STATUS.STATUS_SUCCEEDED, ErrorCode.NONE)
-        assert time.monotonic() - start > 2.0
+        assert time.monotonic() - start > 5.0
     finally:
         is_over.set()
         speaker.join()

@@ -18,7 +18,6 @@ from tavid_ros import conversions
 from tavid_ros.worker_job import WorkerState
 from tests.ros.graph import STATUS, Graph, finish, wait_for
 from tests.ros.messages import make_image_message, make_request
-from tests.stopwatch import Stopwatch
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +67,16 @@ def test_cancel_twice_and_after_the_end(shared_graph):
 
 
 def test_goal_after_a_cancel_waits_for_the_worker(graph):
-    graph.start(cancel_grace_sec=0.0, drain_timeout_sec=0.5)
-    handle = graph.send(prompt="hang at denoise")
-    graph.wait_stage("denoise")
-    time.sleep(0.5)
-    watch = Stopwatch()
+    graph.start(cancel_grace_sec=0.0, drain_timeout_sec=6.0)
+    worker = graph.planner._worker
+    handle = graph.send_hanging()
+    pid = worker.pid
     finish(handle.cancel_goal_async())
     assert graph.result(handle)[0] == STATUS.STATUS_CANCELED
-    assert watch.stop() < 2.0
-    # The worker hangs, is restarted after drain_timeout_sec, and takes the next goal.
+    # The result does not wait for the worker, which hangs until drain_timeout_sec is over.
+    assert (worker.state, worker.pid) == (WorkerState.BUSY, pid)
     assert_still_plans(graph)
+    assert worker.pid != pid
 
 
 @pytest.mark.parametrize(
@@ -268,8 +267,7 @@ def test_goal_that_waits_for_the_worker_takes_the_image_of_its_start(graph):
         inputs.put("target_mask", conversions.message_from_mask(request.target_mask, header))
 
     put_pictures(1)
-    handle = graph.send(prompt="hang at denoise")
-    graph.wait_stage("denoise")
+    handle = graph.send_hanging()
     finish(handle.cancel_goal_async())
     # Until its result is out, the canceled goal holds the place, and another one is refused.
     assert graph.result(handle)[0] == STATUS.STATUS_CANCELED
