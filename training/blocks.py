@@ -32,15 +32,13 @@ from tavid_core.model_card import read_model_card
 from tavid_core.model_folder import find_adapter_folder, find_model_folder, load_pipeline
 from tavid_core.pipeline import TargetAwarePipeline
 from tavid_core.planner_sampler import RolloutSampler
-from tavid_core.prompt import build_prompt, find_slot_index, find_slot_indices
-from training.batches import masks_to_grids, rotary_embedding
+from tavid_core.prompt import find_slot_index, find_slot_indices
 from training.clip_check import check_limit
 from training.clips import ClipRecord, read_frames, read_records, read_slot_masks
-from training.device import half_precision, pick_device
+from training.device import pick_device
 from training.figure import start_figure
 from training.measure import make_request
-from training.mini import frames_to_tensor
-from training.pretrain import tokenize
+from training.noised_clip import ClipNoiser
 from training.rollouts import imagine_batch
 
 __all__ = ["BlockErrors", "best_range", "main", "measure_blocks"]
@@ -193,7 +191,7 @@ class _Probe:
     ) -> None:
         self._pipeline, self._manifest, self._word = pipeline, manifest, word
         self._timesteps = timesteps
-        self._device = pipeline.transformer.device
+        self._noiser = ClipNoiser(pipeline, manifest)
 
     def errors(
         self,
@@ -204,67 +202,26 @@ class _Probe:
     ) -> NDArray[np.float64]:
         """Errors of one clip, (2, blocks), averaged over timesteps; of masks the target's first."""
         transformer = self._pipeline.transformer
-        latents_BFCHW, image_BFCHW = self._encode(frames)
-        grid_hw = token_grid(transformer, tuple(latents_BFCHW.shape[-2:]))
+        token = self._find_token(caption)
+        clip = self._noiser.encode(frames, masks, caption)
+        grid_hw = token_grid(transformer, tuple(clip.latents_BFCHW.shape[-2:]))
         mask_Q = torch.from_numpy(mask_to_grid(masks[0], grid_hw)).flatten()
-        states_BLD, token = self._encode_text(caption)
-        extra = self._mask_channels(latents_BFCHW, masks)
-        rotary = rotary_embedding(transformer, latents_BFCHW.shape[1])
         generator = torch.Generator().manual_seed(index)
         total = np.zeros((len(DIRECTIONS), len(transformer.transformer_blocks)))
         for timestep in self._timesteps:
-            noise = torch.randn(latents_BFCHW.shape, generator=generator).to(self._device)
-            timestep_B = torch.tensor([timestep], device=self._device)
-            noisy = self._pipeline.scheduler.add_noise(latents_BFCHW, noise, timestep_B)
             both = _BothDirections(token, grid_hw)
-            with half_precision(self._device):
-                transformer(
-                    hidden_states=torch.cat([noisy, image_BFCHW, *extra], dim=2),
-                    encoder_hidden_states=states_BLD,
-                    timestep=timestep_B,
-                    image_rotary_emb=rotary,
-                    attention_kwargs={"recorder": both},
-                    return_dict=False,
-                )
+            self._noiser.predict(clip, timestep, generator, {"recorder": both})
             for row, recorder in enumerate(both.recorders):
                 for block, map_BQ in recorder.maps.items():
                     total[row, block] += _error(map_BQ[0].cpu(), mask_Q)
         return total / len(self._timesteps)
 
-    def _encode(self, frames: NDArray[np.uint8]) -> tuple[torch.Tensor, torch.Tensor]:
-        vae = self._pipeline.vae
-        video_BCTHW = frames_to_tensor(torch.from_numpy(frames[None])).to(self._device)
-        scale = vae.config.scaling_factor
-        with half_precision(self._device):
-            latents = vae.encode(video_BCTHW).latent_dist.mean.float() * scale
-            image = vae.encode(video_BCTHW[:, :, :1]).latent_dist.mean.float() * scale
-        latents_BFCHW = latents.permute(0, 2, 1, 3, 4)
-        image_BFCHW = torch.zeros_like(latents_BFCHW)
-        image_BFCHW[:, :1] = image.permute(0, 2, 1, 3, 4)
-        return latents_BFCHW, image_BFCHW
-
-    def _encode_text(self, caption: str) -> tuple[torch.Tensor, int]:
+    def _find_token(self, caption: str) -> int:
         tokenizer = self._pipeline.tokenizer
         length = self._pipeline.transformer.config.max_text_seq_length
-        config = None if self._manifest is None else self._manifest.prompt
-        text = caption if config is None else build_prompt(caption, config)
-        if self._word or config is None:
-            token = find_slot_index(tokenizer, text, self._word, length)
-        else:
-            token = find_slot_indices(tokenizer, caption, config, length)[0]
-        ids_BL = tokenize(tokenizer, [text], length).to(self._device)
-        return self._pipeline.text_encoder(ids_BL)[0], token
-
-    def _mask_channels(
-        self, latents_BFCHW: torch.Tensor, masks: Sequence[NDArray[np.bool_]]
-    ) -> list[torch.Tensor]:
-        num_slots = self._pipeline.num_mask_slots
-        if not num_slots:
-            return []
-        channels = torch.zeros_like(latents_BFCHW[:, :, :1]).repeat(1, 1, num_slots, 1, 1)
-        grids_1SHW = masks_to_grids(np.stack(masks)[None], tuple(latents_BFCHW.shape[-2:]))
-        channels[:, 0] = grids_1SHW.to(channels)
-        return [channels]
+        if self._word or self._manifest is None:
+            return find_slot_index(tokenizer, self._noiser.text(caption), self._word, length)
+        return find_slot_indices(tokenizer, caption, self._manifest.prompt, length)[0]
 
 
 def _error(map_Q: torch.Tensor, mask_Q: torch.Tensor) -> float:
