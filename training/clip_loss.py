@@ -94,8 +94,8 @@ def measure_loss(
         The loss.
 
     Raises:
-        InputError: If there is no clip, a clip is of another size than the model's, or it lacks
-            the mask of a slot.
+        ConfigError: If there is no clip.
+        InputError: If a clip is of another size than the model's, or lacks the mask of a slot.
 
     References:
         TAViD (arXiv 2503.18950), training objective.

@@ -91,7 +91,8 @@ def measure_reconstruction(
         error is infinite.
 
     Raises:
-        InputError: If there is no clip, or one cannot be read.
+        ConfigError: If there is no clip.
+        InputError: If one cannot be read.
     """
     check_limit("num_clips", len(records))
     errors = dict.fromkeys(PARTS, 0.0)

@@ -70,9 +70,11 @@ def test_one_channel_far_off_costs_more_than_three_a_little():
 def test_edge_weight_tells_blur_from_a_shift_of_colour():
     truth = torch.zeros(1, 3, 2, 4, 4)
     truth[..., 2:] = 1.0
-    shifted = truth + 0.25
+    # Of x + 2 x^2 this has as much as half of the pixels have with 0.5.
+    shifted = truth + (5**0.5 - 1) / 4
     blurred = truth.clone()
     blurred[..., 1], blurred[..., 2] = 0.5, 0.5
+    assert frame_loss(shifted, truth).item() == pytest.approx(frame_loss(blurred, truth).item())
     edges = [
         frame_loss(x, truth, edge_weight=1.0) - frame_loss(x, truth) for x in (shifted, blurred)
     ]
