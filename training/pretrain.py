@@ -103,16 +103,16 @@ def train_base(
     config = MiniConfig()
     device = device or torch.device("cpu")
     torch.manual_seed(loop.seed)
-    modules = {
-        "transformer": build_transformer(config),
-        "text_encoder": build_text_encoder(config, len(tokenizer)),
-    }
-    if start_from is not None:
+    if start_from is None:
+        modules = {
+            "transformer": build_transformer(config),
+            "text_encoder": build_text_encoder(config, len(tokenizer)),
+        }
+    else:
         begun = load_pipeline(find_model_folder(start_from), torch.float32)
-        for name, module in modules.items():
-            module.load_state_dict(getattr(begun, name).state_dict())
+        modules = {"transformer": begun.transformer, "text_encoder": begun.text_encoder}
     for module in modules.values():
-        module.to(device)
+        module.train().to(device)
     scheduler = build_scheduler()
     rotary = rotary_embedding(modules["transformer"], config.num_latent_frames)
 
