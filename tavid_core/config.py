@@ -119,6 +119,8 @@ class SamplerConfig:
             unconditional half and halves the time.
         use_dynamic_guidance: Whether diffusers' `use_dynamic_cfg` is on. Its schedule takes the
             timestep for a step index and so oscillates, and the paper's results have it on.
+        guide_by_mask: Whether the unconditional half knows no masks, so that guidance pulls
+            towards the target as well; in the paper both halves know them.
         num_frames: Frames of the rollout, 8n+1.
 
     Raises:
@@ -128,6 +130,7 @@ class SamplerConfig:
     num_inference_steps: int = 50
     guidance_scale: float = 6.0
     use_dynamic_guidance: bool = True
+    guide_by_mask: bool = False
     num_frames: int = 49
 
     def __post_init__(self) -> None:

@@ -10,6 +10,7 @@ The file is optional and flat. Without it a model is used as the paper uses CogV
       "num_inference_steps": 20,
       "guidance_scale": 2.0,
       "use_dynamic_guidance": false,
+      "guide_by_mask": false,
       "attention_blocks": [1, 2, 3],
       "attention_steps": 1.0
     }
@@ -43,6 +44,7 @@ class ModelCard:
         num_inference_steps: Denoising steps.
         guidance_scale: Classifier-free guidance; 1 or less switches it off.
         use_dynamic_guidance: diffusers' `use_dynamic_cfg`.
+        guide_by_mask: Whether the unconditional half of guidance knows no masks.
         attention_blocks: Blocks whose attention map is shown with a plan, when the adapter names
             none.
         attention_steps: Part of the denoising steps, from the first on, whose maps are averaged;
@@ -59,6 +61,7 @@ class ModelCard:
     num_inference_steps: int = 50
     guidance_scale: float = 6.0
     use_dynamic_guidance: bool = True
+    guide_by_mask: bool = False
     attention_blocks: tuple[int, ...] = (5, 8, 11, 14, 17, 20, 23)
     attention_steps: float = 1.0
 
@@ -85,6 +88,7 @@ class ModelCard:
             num_inference_steps=self.num_inference_steps,
             guidance_scale=self.guidance_scale,
             use_dynamic_guidance=self.use_dynamic_guidance,
+            guide_by_mask=self.guide_by_mask,
             num_frames=self.num_frames,
         )
 

@@ -9,7 +9,8 @@ Shape suffixes: B batch, S mask slots, F latent frames, H rows, W columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,9 @@ class TargetAwarePipeline(CogVideoXImageToVideoPipeline):
 
     References:
         arXiv 2503.18950. The released code copies the pipeline and takes the mask as it is; here
-        the masks are fitted to the image, checked, and given per batch item.
+        the masks are fitted to the image, checked, and given per batch item. There both halves of
+        the guidance know the mask; here the unconditional one may be run without (Ho and Salimans,
+        arXiv 2207.12598, equation 6, with text and masks as the condition).
     """
 
     _mask_grids: torch.Tensor | None = None
@@ -60,6 +63,7 @@ class TargetAwarePipeline(CogVideoXImageToVideoPipeline):
         height: int | None = None,
         width: int | None = None,
         num_frames: int | None = None,
+        guide_by_mask: bool = False,
         **options: Any,
     ) -> CogVideoXPipelineOutput | tuple:
         """Sample videos.
@@ -73,6 +77,9 @@ class TargetAwarePipeline(CogVideoXImageToVideoPipeline):
             height: Rows of the video, pixels; the model's own if None.
             width: Columns of the video, pixels; the model's own if None.
             num_frames: Frames of the video, 8n+1; the model's own if None.
+            guide_by_mask: Whether the unconditional half of classifier-free guidance is run
+                without the masks, so that guidance pulls towards the target and not to the text
+                alone. Without guidance, or without masks, it changes nothing.
             **options: Anything else `CogVideoXImageToVideoPipeline` takes.
 
         Returns:
@@ -88,17 +95,37 @@ class TargetAwarePipeline(CogVideoXImageToVideoPipeline):
         self.check_size(height, width, num_frames)
         prompt = list(prompt) if isinstance(prompt, tuple) else prompt
         self._mask_grids = self._fit_masks(masks, _image_size_hw(image), (height, width))
+        with self._hide_masks() if guide_by_mask else contextlib.nullcontext():
+            try:
+                return super().__call__(
+                    image,
+                    prompt,
+                    height=height,
+                    width=width,
+                    num_frames=num_frames,
+                    **options,
+                )
+            finally:
+                self._mask_grids = None
+
+    @contextlib.contextmanager
+    def _hide_masks(self) -> Iterator[None]:
+        """Take the masks from the unconditional half of every pass."""
+
+        def hide(_: object, args: tuple, inputs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+            hidden_BFCHW = inputs["hidden_states"]
+            # The dynamic scale of diffusers passes through 1, so that the size says it, not it.
+            if self._mask_grids is None or len(hidden_BFCHW) != 2 * len(self._mask_grids):
+                return args, inputs
+            hidden_BFCHW = hidden_BFCHW.clone()
+            hidden_BFCHW[: len(self._mask_grids), :, -self.num_mask_slots :] = 0
+            return args, {**inputs, "hidden_states": hidden_BFCHW}
+
+        hook = self.transformer.register_forward_pre_hook(hide, with_kwargs=True)
         try:
-            return super().__call__(
-                image,
-                prompt,
-                height=height,
-                width=width,
-                num_frames=num_frames,
-                **options,
-            )
+            yield
         finally:
-            self._mask_grids = None
+            hook.remove()
 
     def check_size(self, height: int, width: int, num_frames: int) -> None:
         """Refuse a size that the model would fail on, or worse, accept and do badly.

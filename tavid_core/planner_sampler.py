@@ -209,6 +209,7 @@ class RolloutSampler:
             num_inference_steps=num_steps,
             guidance_scale=settings.guidance_scale,
             use_dynamic_cfg=settings.use_dynamic_guidance,
+            guide_by_mask=settings.guide_by_mask,
             # On the CPU whatever the device, so that a seed means the same noise everywhere.
             generator=torch.Generator("cpu").manual_seed(request.seed),
             output_type="latent",

@@ -96,6 +96,7 @@ def imagine_batch(sampler: RolloutSampler, requests: Sequence[PlanRequest]) -> l
         num_inference_steps=settings.num_inference_steps,
         guidance_scale=settings.guidance_scale,
         use_dynamic_cfg=settings.use_dynamic_guidance,
+        guide_by_mask=settings.guide_by_mask,
         generator=[torch.Generator("cpu").manual_seed(request.seed) for request in requests],
         output_type="latent",
         attention_kwargs=None if recorder is None else {"recorder": recorder},

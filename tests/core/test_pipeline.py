@@ -91,6 +91,58 @@ def test_transformer_sees_masks_in_the_first_frame_of_both_guidance_halves():
     assert not hidden_BFCHW[:, 1:, CHANNELS:].any()
 
 
+def test_guidance_by_mask_hides_the_masks_from_the_unconditional_half():
+    pipeline = make_widened(2, mask_weight=0.3)
+    seen = []
+    project = pipeline.transformer.patch_embed.forward
+    pipeline.transformer.patch_embed.forward = lambda text, video: (
+        seen.append(video.clone()) or project(text, video)
+    )
+    masks = [np.stack([tiny.make_mask(), tiny.make_mask(left=False)])] * 2
+    sample(pipeline, batch=2, masks=masks, guide_by_mask=True)
+    for video_BFCHW in seen:
+        assert not video_BFCHW[:2, :, CHANNELS:].any()
+        assert video_BFCHW[2:, 0, CHANNELS:].flatten(2).any(-1).all()
+        halves = video_BFCHW[:, :, :CHANNELS].chunk(2)
+        assert torch.equal(*halves)
+    seen.clear()
+    sample(pipeline, batch=2, masks=masks)
+    assert all(video_BFCHW[:2, 0, CHANNELS:].any() for video_BFCHW in seen)
+
+
+@pytest.mark.parametrize("use_dynamic_cfg", [False, True])
+def test_guidance_by_mask_pulls_to_the_target(use_dynamic_cfg):
+    pipeline = make_widened(mask_weight=0.3)
+    # Then the halves differ by the mask alone.
+    options = {"negative_prompt": [PROMPT], "use_dynamic_cfg": use_dynamic_cfg}
+    target = [tiny.make_mask()[None]]
+    plain = sample(pipeline, masks=target, **options)
+    assert torch.allclose(sample(pipeline, masks=target, guidance_scale=1.0), plain, atol=1e-5)
+    guided = sample(pipeline, masks=target, guide_by_mask=True, **options)
+    assert (guided - plain).abs().max() > 1e-4
+    blind = make_widened(mask_weight=0.0)
+    blindly = sample(blind, masks=target, guide_by_mask=True, **options)
+    assert torch.equal(blindly, sample(blind, masks=target, **options))
+
+
+def test_guidance_by_mask_changes_nothing_without_guidance_or_masks():
+    pipeline, target = make_widened(mask_weight=0.3), [tiny.make_mask()[None]]
+    plain = sample(pipeline, masks=target, guidance_scale=1.0)
+    by_mask = sample(pipeline, masks=target, guidance_scale=1.0, guide_by_mask=True)
+    assert torch.equal(by_mask, plain)
+    base = tiny.make_pipeline()
+    assert torch.equal(sample(base, guide_by_mask=True), sample(base))
+
+
+def test_guidance_by_mask_ends_with_its_call():
+    pipeline, target = make_widened(mask_weight=0.3), [tiny.make_mask()[None]]
+    before = sample(pipeline, masks=target)
+    with pytest.raises(InputError, match="num_frames must be"):
+        sample(pipeline, masks=target, guide_by_mask=True, num_frames=8)
+    sample(pipeline, masks=target, guide_by_mask=True)
+    assert torch.equal(sample(pipeline, masks=target), before)
+
+
 def test_batch_items_keep_their_own_masks():
     pipeline = make_widened(1, mask_weight=0.3)
     left, right = tiny.make_mask()[None], tiny.make_mask(left=False)[None]

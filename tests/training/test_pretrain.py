@@ -104,7 +104,8 @@ def test_a_base_can_begin_with_the_weights_of_another(run):
     file = "base/transformer/diffusion_pytorch_model.safetensors"
     first, second = load_file(run / file), load_file(run / "second" / file)
     for name, tensor in first.items():
-        torch.testing.assert_close(tensor, second[name], atol=1e-6, rtol=0)
+        # diffusers makes the table of positions in float64 and loads it in float32.
+        torch.testing.assert_close(tensor, second[name], atol=1e-6, rtol=0, check_dtype=False)
 
 
 def test_heatmaps_have_their_peak_at_the_joint_and_none_for_nobody():
