@@ -11,6 +11,7 @@ from tavid_core import adapter
 from tavid_core.adapter_manifest import MANIFEST_FILE, AdapterManifest, read_manifest
 from tavid_core.config import PromptConfig
 from tavid_core.errors import WeightsError
+from tavid_core.model_card import MODEL_CARD_FILE, ModelCard
 from tavid_core.types import CameraIntrinsics
 from tests.source_tree import ROOT, parse
 from training.clips import METADATA_NAME, ClipRecord, parse_record
@@ -71,6 +72,13 @@ def test_the_files_of_an_adapter_are_named():
     files = {adapter.LORA_FILE, adapter.PATCH_FILE, adapter.TOKENS_FILE, MANIFEST_FILE}
     assert set(read_table("## Adapter folder")) == files
     assert f"`{adapter.RELEASED_PATCH_FILE}`" in PAGE
+
+
+def test_the_keys_of_a_model_card_are_those_of_the_class():
+    table = read_table("## Model card")
+    default = json.loads(json.dumps(dataclasses.asdict(ModelCard())))
+    assert {name: json.loads(value.strip("`")) for name, (value, _) in table.items()} == default
+    assert f"`{MODEL_CARD_FILE}`" in PAGE
 
 
 def test_the_keys_of_a_clip_are_those_of_the_class():
