@@ -144,6 +144,8 @@ def train_detector(
     loop: LoopConfig,
     folder: Path,
     device: torch.device | None = None,
+    *,
+    batch_size: int = 32,
 ) -> HeatmapDetector:
     """Train the network.
 
@@ -153,6 +155,7 @@ def train_detector(
         loop: The schedule.
         folder: Of the run.
         device: Where to train; None = the CPU.
+        batch_size: Pictures per step.
 
     Returns:
         The detector, on the CPU.
@@ -162,7 +165,7 @@ def train_detector(
     network = HeatmapNetwork(len(JOINT_NAMES), WIDTH).to(device)
 
     def loss_of(_: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        pick = torch.randint(len(frames), (32,), generator=generator).numpy()
+        pick = torch.randint(len(frames), (batch_size,), generator=generator).numpy()
         images = torch.from_numpy(frames[pick]).permute(0, 3, 1, 2).float() / 127.5 - 1.0
         wanted = heatmaps(torch.from_numpy(pixels[pick]))
         logits = network(augment(images, generator).to(device))

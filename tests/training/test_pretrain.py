@@ -128,8 +128,10 @@ def test_a_detector_learns_and_survives_its_file(tmp_path):
         x, y = int(rng.integers(8, 88)), int(rng.integers(8, 56))
         frames[index, y - 3 : y + 4, x - 3 : x + 4] = (250, 200, 160)
         pixels[index, 5] = (x, y)
-    loop = LoopConfig(num_steps=90, learning_rate=4e-3, warmup_steps=5, ema_decay=0.0)
-    detector = pretrain_keypoints.train_detector(frames, pixels, loop, tmp_path / "run")
+    loop = LoopConfig(num_steps=70, learning_rate=4e-3, warmup_steps=5, ema_decay=0.0)
+    detector = pretrain_keypoints.train_detector(
+        frames, pixels, loop, tmp_path / "run", batch_size=8
+    )
     detector.save(tmp_path / "detector.safetensors")
     found = HeatmapDetector.from_pretrained(tmp_path / "detector.safetensors")(frames)
     hand, confidence = found.track("left_hand")
