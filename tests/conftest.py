@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -37,6 +38,10 @@ settings.register_profile("suite", derandomize=True, **_PATIENT)
 settings.register_profile("release", max_examples=5000, print_blob=True, **_PATIENT)
 settings.load_profile("suite")
 
+TESTS = Path(__file__).resolve().parent
+# Coverage is asked of tavid_core and tavid_ros, which have tests of their own; to trace these too
+# costs a third of their time.
+UNTRACED = {"training", "benchmarks", "gpu"}
 HAS_ROS = all(importlib.util.find_spec(name) is not None for name in ("rclpy", "tavid"))
 HAS_OSMESA = ctypes.util.find_library("OSMesa") is not None
 
@@ -63,6 +68,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "gpu" in item.path.parts:
             item.add_marker(pytest.mark.gpu)
+        if UNTRACED & set(item.path.relative_to(TESTS).parts):
+            item.add_marker(pytest.mark.no_cover)
         reason = _find_reason(item)
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
@@ -76,6 +83,13 @@ def browser_path():
         if path:
             return path
     return pytest.skip("needs a browser: apt-get install chromium")
+
+
+@pytest.fixture(autouse=True)
+def _untraced_children(request, monkeypatch):
+    """Let the processes that an untraced test starts be untraced too."""
+    if request.node.get_closest_marker("no_cover"):
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
 @pytest.fixture(autouse=True)

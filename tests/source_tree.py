@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,7 +47,8 @@ def walk_nodes(tree: ast.AST, *, at_import_only: bool = False) -> Iterator[ast.A
         yield from walk_nodes(child, at_import_only=at_import_only)
 
 
-def list_imports(path: Path, *, at_import_only: bool = False) -> set[str]:
+@functools.cache
+def list_imports(path: Path, *, at_import_only: bool = False) -> frozenset[str]:
     """Dotted names that a file imports; `from a.b import c` counts as both a.b and a.b.c."""
     names = set()
     for node in walk_nodes(parse(path), at_import_only=at_import_only):
@@ -57,7 +58,7 @@ def list_imports(path: Path, *, at_import_only: bool = False) -> set[str]:
             base = _resolve(path, node)
             names.add(base)
             names |= {f"{base}.{alias.name}" for alias in node.names}
-    return names
+    return frozenset(names)
 
 
 def _resolve(path: Path, node: ast.ImportFrom) -> str:
@@ -67,7 +68,7 @@ def _resolve(path: Path, node: ast.ImportFrom) -> str:
     return ".".join([*parent, *([node.module] if node.module else [])])
 
 
-def top_level(names: set[str]) -> set[str]:
+def top_level(names: Collection[str]) -> set[str]:
     """First parts of dotted names."""
     return {name.split(".")[0] for name in names}
 
