@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from benchmarks import attention_map
 
 
@@ -18,6 +20,7 @@ def test_both_ways_agree(monkeypatch, capsys):
     assert figures["time_ratio_forward_backward"] > 0
 
 
+@pytest.mark.slow
 def test_peak_of_all_scores_is_that_of_the_score_matrix():
     num_keys, num_heads = 3000, 2
     scores = 4 * num_heads * num_keys * attention_map.GRID_HW[0] * attention_map.GRID_HW[1]

@@ -35,6 +35,7 @@ def test_a_reader_that_says_nothing_is_found_out(tmp_path, monkeypatch):
     assert max(cuts.recovered_shares) < 0.9
 
 
+@pytest.mark.slow
 def test_bombs_stay_below_the_limit_of_memory(tmp_path):
     """Also those whose messages are just below the caps, which are not refused."""
     figures = measure_bombs(tmp_path, ("unindexed", "prompt", "png", "images"))

@@ -44,6 +44,7 @@ def find_nodes(marker: str) -> list[str]:
     return [line for line in answer.stdout.splitlines() if "tavid_ros." in line and marker in line]
 
 
+@pytest.mark.slow
 def test_whole_path_with_the_real_model(tmp_path, capfd):
     out = tmp_path / "demo"
     adapter = ROOT / "tavid_core" / "assets" / "mini_adapter"

@@ -56,6 +56,7 @@ def run_example(name, *words):
     )
 
 
+@pytest.mark.slow
 def test_a_click_becomes_a_grasp_approach_and_a_path(nodes, scene):
     with run_example("plan_and_print.py", "--click", *scene[1]) as process:
         printed, errors = process.communicate(timeout=100)

@@ -48,6 +48,7 @@ def make_goal(*, steps: int, stamp_sec: int = 1, candidates: int = 1):
     return conversions.goal_from_request(request)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["condition", "denoise", "decode", "lift"])
 def test_cancel_at_each_stage_ends_the_goal_once_and_publishes_nothing(
     shared_graph, published, stage

@@ -23,6 +23,7 @@ def keep_domain(monkeypatch):
     monkeypatch.setenv("ROS_DOMAIN_ID", os.environ["ROS_DOMAIN_ID"])
 
 
+@pytest.mark.slow
 def test_figures_have_their_names(capfd):
     words = ["--backend", "fake", "--trials", "2", "--frame-seconds", "0.5", "--json"]
     assert ros_latency.main(words) == 0

@@ -60,6 +60,7 @@ def assert_equal(one, other):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+@pytest.mark.slow
 def test_killed_four_times_a_run_ends_with_the_same_bits(world, unbroken):
     draw = random.Random(7)
     out, run_folder = world / "killed", world / "killed_run"
