@@ -71,9 +71,11 @@ def pytest_collection_modifyitems(items):
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
     for item in items:
-        if "gpu" in item.path.parts:
+        # The repository itself may lie in a folder of such a name.
+        folders = set(Path(os.path.relpath(item.path, TESTS)).parts)
+        if "gpu" in folders:
             item.add_marker(pytest.mark.gpu)
-        if UNTRACED & set(item.path.relative_to(TESTS).parts):
+        if UNTRACED & folders:
             item.add_marker(pytest.mark.no_cover)
         reason = _find_reason(item)
         if reason:
