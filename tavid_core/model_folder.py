@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import safetensors
-import torch
 
 from tavid_core.errors import ConfigError, WeightsError
 from tavid_core.json_fields import read_json_object
-from tavid_core.pipeline import TargetAwarePipeline
+
+if TYPE_CHECKING:
+    import torch
+
+    from tavid_core.pipeline import TargetAwarePipeline
 
 __all__ = [
     "ASSETS",
@@ -130,6 +134,9 @@ def load_pipeline(folder: Path, dtype: torch.dtype) -> TargetAwarePipeline:
     Raises:
         WeightsError: If the folder is incomplete, damaged, or of another kind of model.
     """
+    # Imported here, since it takes seconds, and `tavid download` only checks files.
+    from tavid_core.pipeline import TargetAwarePipeline
+
     _check_index(folder / "model_index.json")
     try:
         pipeline = TargetAwarePipeline.from_pretrained(

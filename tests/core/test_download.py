@@ -93,6 +93,12 @@ def test_every_shard_of_an_index_must_be_there(saved, tmp_path):
         check_model_files(folder)
 
 
+def test_fetching_and_checking_needs_no_torch():
+    code = "import sys, tavid_core.download, tavid_core.model_folder; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
 def test_offline_the_real_hub_library_sends_nothing_and_the_error_says_so(tmp_path):
     """HF_HUB_OFFLINE counts when the library is imported, hence a process of its own."""
     done = subprocess.run(
