@@ -36,6 +36,7 @@ def run_here(module, arguments, *, good=(0,), stdout=None):
 
 @pytest.mark.render
 @pytest.mark.slow
+@pytest.mark.no_cover  # It trains, and each part has tests of its own.
 def test_all_parts_fit_together(tmp_path, monkeypatch, capfd):
     asked = []
 

@@ -45,6 +45,7 @@ def find_nodes(marker: str) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover  # The model's own tests measure it, and its libraries are slow to trace.
 def test_whole_path_with_the_real_model(tmp_path, capfd):
     out = tmp_path / "demo"
     adapter = ROOT / "tavid_core" / "assets" / "mini_adapter"
