@@ -15,9 +15,6 @@ PYTEST_ARGS ?=
 # Test processes side by side, each with a ROS domain of its own. 0 = pytest alone.
 TEST_WORKERS ?= 2
 
-# Of the tests of the nodes, which wait half of their time for processes and for DDS.
-ROS_TEST_WORKERS ?= 3
-
 # The user's words reach the demo as environment variables, so neither make nor a shell ever reads
 # them. Only the command line counts: IMAGE is a common name in build machines' environments.
 ifeq ($(origin IMAGE),command line)
@@ -68,7 +65,7 @@ test: build ## Run all tests and check the coverage (PYTEST_ARGS=..., COVERAGE_M
 ifeq ($(strip $(PYTEST_ARGS)),)
 	@$(RUN) python -m pytest --numprocesses=$(TEST_WORKERS) $(BY_FILE) --ignore=tests/ros \
 		--cov --cov-report= --durations=10
-	@$(RUN) python -m pytest --numprocesses=$(ROS_TEST_WORKERS) $(BY_FILE) tests/ros \
+	@$(RUN) python -m pytest --numprocesses=$(TEST_WORKERS) $(BY_FILE) tests/ros \
 		--cov --cov-append --cov-report=term --cov-fail-under=$(COVERAGE_MIN) --durations=15
 else
 	@$(RUN) python -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN) $(PYTEST_ARGS)

@@ -40,7 +40,7 @@ settings.load_profile("suite")
 
 TESTS = Path(__file__).resolve().parent
 # Coverage is asked of tavid_core and tavid_ros, which have tests of their own; to trace these too
-# costs a third of their time.
+# costs a third of their time, and that of tests that run the same lines a hundred times two thirds.
 UNTRACED = {"training", "benchmarks", "gpu"}
 HAS_ROS = all(importlib.util.find_spec(name) is not None for name in ("rclpy", "tavid"))
 HAS_OSMESA = ctypes.util.find_library("OSMesa") is not None
@@ -75,7 +75,8 @@ def pytest_collection_modifyitems(items):
         folders = set(Path(os.path.relpath(item.path, TESTS)).parts)
         if "gpu" in folders:
             item.add_marker(pytest.mark.gpu)
-        if UNTRACED & folders:
+        is_repeated = getattr(getattr(item, "function", None), "is_hypothesis_test", False)
+        if UNTRACED & folders or is_repeated:
             item.add_marker(pytest.mark.no_cover)
         reason = _find_reason(item)
         if reason:

@@ -162,7 +162,9 @@ class FaultInjector:
         client = PlanClient(self._rig.node)
         try:
             self._ledger.num_goals += 1
-            client.request_plan(_make_goal(), _KILLED_GOAL_SEC, on_progress=kill)
+            # It hangs there, or on a busy machine it would succeed before the kill.
+            goal = _make_goal(f"hang at {stage}")
+            client.request_plan(goal, _KILLED_GOAL_SEC, on_progress=kill)
         except ServerLostError:
             self.server_lost_sec.append(time.monotonic() - killed_sec[0])
         else:
