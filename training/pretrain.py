@@ -7,6 +7,7 @@ teaches an adapter what a mask and the slot token mean.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -100,20 +101,13 @@ def train_base(
     Returns:
         Both in eval mode, on the CPU.
     """
-    config = MiniConfig()
     device = device or torch.device("cpu")
     torch.manual_seed(loop.seed)
-    if start_from is None:
-        modules = {
-            "transformer": build_transformer(config),
-            "text_encoder": build_text_encoder(config, len(tokenizer)),
-        }
-    else:
-        begun = load_pipeline(find_model_folder(start_from), torch.float32)
-        modules = {"transformer": begun.transformer, "text_encoder": begun.text_encoder}
+    modules = _make_modules(len(tokenizer), start_from)
     for module in modules.values():
-        module.train().to(device)
+        module.to(device)
     scheduler = build_scheduler()
+    config = MiniConfig()
     rotary = rotary_embedding(modules["transformer"], config.num_latent_frames)
 
     def loss_of(_: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
@@ -136,6 +130,22 @@ def train_base(
 
     apply_weights(modules, run_loop(loop, folder, modules, loss_of, title="base"))
     return modules["transformer"].eval().cpu(), modules["text_encoder"].eval().cpu()
+
+
+def _make_modules(vocab_size: int, start_from: str | Path | None) -> dict[str, torch.nn.Module]:
+    config, begun = MiniConfig(), None
+    if start_from is not None:
+        begun = load_pipeline(find_model_folder(start_from), torch.float32)
+        config = dataclasses.replace(config, num_layers=begun.transformer.config.num_layers)
+    modules = {
+        "transformer": build_transformer(config),
+        "text_encoder": build_text_encoder(config, vocab_size),
+    }
+    if begun is not None:
+        for name, module in modules.items():
+            # In all but its depth it must be the mini model, or captions would be misread.
+            module.load_state_dict(getattr(begun, name).state_dict())
+    return modules
 
 
 def _make_parser() -> argparse.ArgumentParser:

@@ -42,7 +42,7 @@ LIGHT = [path for path in CORE if not is_with_model(path)]
 
 
 def find_imports(paths, *, forbidden, at_import_only=False):
-    """By file, what it imports of what it may not: packages, or what a test says of a name."""
+    """By file, what it imports of the packages that it may not."""
     found = {}
     for path in paths:
         names = list_imports(path, at_import_only=at_import_only)

@@ -14,7 +14,7 @@ from tavid_core.planner import InteractionPlanner
 from tavid_core.types import PlanRequest
 from tavid_core.weights_file import hash_folder
 from tests.tiny import make_image, make_mask
-from training import export, pretrain, pretrain_decoder, pretrain_keypoints, pretrain_vae
+from training import deepen, export, pretrain, pretrain_decoder, pretrain_keypoints, pretrain_vae
 from training.clips import METADATA_NAME, ClipRecord, write_frames
 
 
@@ -104,8 +104,20 @@ def test_a_base_can_begin_with_the_weights_of_another(run):
     file = "base/transformer/diffusion_pytorch_model.safetensors"
     first, second = load_file(run / file), load_file(run / "second" / file)
     for name, tensor in first.items():
-        # diffusers makes the table of positions in float64 and loads it in float32.
-        torch.testing.assert_close(tensor, second[name], atol=1e-6, rtol=0, check_dtype=False)
+        torch.testing.assert_close(tensor, second[name], atol=1e-6, rtol=0)
+
+
+def test_a_deepened_base_is_gone_on_with_as_deep_as_it_is(run):
+    folder = run / "third"
+    folder.mkdir()
+    for name in ("vae", "latents.safetensors"):
+        (folder / name).symlink_to(run / name)
+    assert deepen.main([str(run / "base"), str(folder / "start"), "--blocks", "7"]) == 0
+    words = ["--clips", str(run / "clips"), "--out", str(folder), "--steps", "1"]
+    words += ["--batch-size", "1", "--start-from", str(folder / "start")]
+    assert pretrain.main(words) == 0
+    config = json.loads((folder / "base" / "transformer" / "config.json").read_text())
+    assert config["num_layers"] == 7
 
 
 def test_heatmaps_have_their_peak_at_the_joint_and_none_for_nobody():
