@@ -145,6 +145,7 @@ def _run_modulation(ablation: Ablation, row: Row, log: RunLog) -> None:
             HeatmapDetector.from_pretrained(),
             num_scenes=ablation.num_curve_scenes,
             title=f"{row.name} {strength:g}",
+            batch_size=ablation.batch_size,
             around=_modulating(planner.sampler, row, strength),
             change=spoil_target if ablation.sloppy_masks else None,
         )
@@ -198,6 +199,7 @@ def _measure(
             detector,
             num_scenes=line.num_scenes,
             title=f"{row.name} seed {seed} step {step} {line.scenes}",
+            batch_size=ablation.batch_size,
             around=around,
             change=spoil_target if ablation.sloppy_masks else None,
         )
@@ -266,6 +268,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--steps", type=int, nargs="+", default=list(Ablation.steps), help="steps to measure at")
     add("--num-scenes", type=int, default=200, help="scenes at the last step [200]")
     add("--num-curve-scenes", type=int, default=60, help="scenes at the steps before [60]")
+    add("--batch-size", type=int, default=4, help="scenes imagined at a time; more on a GPU [4]")
     add(
         "--sloppy-masks",
         action="store_true",
@@ -303,6 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
                 steps=tuple(options.steps),
                 num_scenes=options.num_scenes,
                 num_curve_scenes=options.num_curve_scenes,
+                batch_size=options.batch_size,
                 recipe=options.recipe,
                 settings=tuple(options.settings),
                 sloppy_masks=options.sloppy_masks,

@@ -41,6 +41,7 @@ class Ablation:
         steps: At which steps a trained row is measured; the last is where it ends.
         num_scenes: Scenes per measurement at the last step.
         num_curve_scenes: Scenes per measurement before that.
+        batch_size: Scenes imagined at a time; changes no result but by rounding.
         recipe: What all rows are trained by, a name of `RECIPES`; it must fit the base's depth.
         settings: Changes of the recipe for all rows.
         sloppy_masks: Whether the model is shown the scenes' masks as people give them; the log
@@ -62,6 +63,7 @@ class Ablation:
     steps: tuple[int, ...] = (25, 50, 100, 200, 400, 700)
     num_scenes: int = 200
     num_curve_scenes: int = 60
+    batch_size: int = 4
     recipe: str = "mini"
     settings: tuple[str, ...] = ()
     sloppy_masks: bool = False
@@ -71,6 +73,8 @@ class Ablation:
         """Check the steps and the scenes."""
         if not self.steps or list(self.steps) != sorted(set(self.steps)) or self.steps[0] < 1:
             raise ConfigError(f"steps must grow from 1 on, got {self.steps}. Try 25 100 400.")
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size must be 1 or more, got {self.batch_size}. Try 4.")
         if not self.scenes or not self.rows or not self.seeds:
             raise ConfigError("scenes, rows and seeds must not be empty, got none. Name some.")
 

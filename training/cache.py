@@ -16,14 +16,17 @@ from tqdm import tqdm
 from training.cache_blocks import CacheBlocks
 from training.cache_file import read_cache, stale_cache, write_joined
 from training.clip_encoder import ClipEncoder
-from training.clips import METADATA_NAME, ClipRecord, read_records
+from training.clips import METADATA_NAME, ClipRecord, read_frames, read_records
 from training.device import is_half_precision
 
 __all__ = ["LatentCache", "hash_clips", "load_or_build_cache"]
 
 # torch takes the fast convolution of CPUs for small videos only when there are two of them: five
-# times as fast for the mini model. On a GPU a second one would cost memory and gain little.
+# times as fast for the mini model.
 CPU_AT_ONCE = 2
+# A GPU waits for the next small video longer than it works at one; a clip of CogVideoX-5B has more
+# pixels than this and is encoded alone.
+GPU_AT_ONCE_PIXELS = 2**22
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,7 +156,10 @@ def load_or_build_cache(
 def _build(
     path: Path, key: str, encoder: ClipEncoder, files: Sequence[str]
 ) -> dict[str, torch.Tensor]:
-    at_once = CPU_AT_ONCE if encoder.vae.device.type == "cpu" else 1
+    at_once = CPU_AT_ONCE
+    if encoder.vae.device.type != "cpu":
+        num_pixels = read_frames(encoder.folder, encoder.records[0])[..., 0].size
+        at_once = max(1, GPU_AT_ONCE_PIXELS // num_pixels)
     blocks = CacheBlocks(path, key, files, at_once=at_once)
     with tqdm(total=len(files), desc="encode", unit="clip") as bar:
         parts = blocks.compute(encoder, bar.update)

@@ -58,13 +58,9 @@ class ClipEncoder:
         records = [self.records[index] for index in indices]
         frames = np.stack([read_frames(self.folder, record) for record in records])
         videos_BCTHW = frames_to_tensor(torch.from_numpy(frames))
-        images = [
-            self._encode_images(video_CTHW[None, :, :1], index)
-            for index, video_CTHW in zip(indices, videos_BCTHW, strict=True)
-        ]
         return {
             "latents_NFCHW": self._encode(videos_BCTHW),
-            "images_NKCHW": torch.stack(images),
+            "images_NKCHW": self._encode_images(videos_BCTHW[:, :, :1], indices),
             "masks_NSHW": torch.stack([self._read_masks(record) for record in records]),
         }
 
@@ -74,18 +70,19 @@ class ClipEncoder:
             mean_BCTHW = vae.encode(video_BCTHW.to(vae.device, vae.dtype)).latent_dist.mean.float()
         return (mean_BCTHW * vae.config.scaling_factor).permute(0, 2, 1, 3, 4).cpu()
 
-    def _encode_images(self, image_BCTHW: torch.Tensor, index: int) -> torch.Tensor:
-        """Encode frame 0 as it is, or several times with noise of clip and number only."""
+    def _encode_images(self, images_BCTHW: torch.Tensor, indices: range) -> torch.Tensor:
+        """Encode first frames as they are, or several times with noise of clip and number only."""
         if not self.num_noisy_images:
-            return self._encode(image_BCTHW)[:, 0]
+            return self._encode(images_BCTHW)
         noisy = []
-        for number in range(self.num_noisy_images):
-            generator = torch.Generator().manual_seed(index * 64 + number)
-            # sigma = exp(N(-3, 0.5)) as CogVideoX-I2V and TAViD are trained (arXiv 2408.06072).
-            sigma = torch.exp(-3.0 + 0.5 * torch.randn((), generator=generator))
-            noise = torch.randn(image_BCTHW.shape, generator=generator)
-            noisy.append(self._encode(image_BCTHW + sigma * noise)[0, 0])
-        return torch.stack(noisy)
+        for image_CTHW, index in zip(images_BCTHW, indices, strict=True):
+            for number in range(self.num_noisy_images):
+                generator = torch.Generator().manual_seed(index * 64 + number)
+                # sigma = exp(N(-3, 0.5)) as CogVideoX-I2V and TAViD are trained (arXiv 2408.06072).
+                sigma = torch.exp(-3.0 + 0.5 * torch.randn((), generator=generator))
+                noise = torch.randn(image_CTHW[None].shape, generator=generator)
+                noisy.append(self._encode(image_CTHW[None] + sigma * noise)[:, 0])
+        return torch.cat(noisy).unflatten(0, (len(indices), self.num_noisy_images))
 
     def _read_masks(self, record: ClipRecord) -> torch.Tensor:
         masks = read_slot_masks(self.folder, record, self.num_slots)

@@ -21,6 +21,7 @@ from tavid_core.pipeline import TargetAwarePipeline
 from training.batches import draw_batch, rotary_embedding
 from training.cache import LatentCache, load_or_build_cache
 from training.device import half_precision, pick_device
+from training.latent_channels import add_latent_channels
 from training.loop_config import LoopConfig
 from training.losses import diffusion_loss, noisy_latents
 from training.mini import MiniConfig, build_scheduler, build_text_encoder, build_transformer
@@ -103,7 +104,7 @@ def train_base(
     """
     device = device or torch.device("cpu")
     torch.manual_seed(loop.seed)
-    modules = _make_modules(len(tokenizer), start_from)
+    modules = _make_modules(len(tokenizer), start_from, cache.latents_NFCHW.shape[2])
     for module in modules.values():
         module.to(device)
     scheduler = build_scheduler()
@@ -132,19 +133,23 @@ def train_base(
     return modules["transformer"].eval().cpu(), modules["text_encoder"].eval().cpu()
 
 
-def _make_modules(vocab_size: int, start_from: str | Path | None) -> dict[str, torch.nn.Module]:
-    config, begun = MiniConfig(), None
+def _make_modules(
+    vocab_size: int, start_from: str | Path | None, latent_channels: int
+) -> dict[str, torch.nn.Module]:
+    config = MiniConfig(latent_channels=latent_channels)
+    begun: dict[str, torch.nn.Module] = {}
     if start_from is not None:
-        begun = load_pipeline(find_model_folder(start_from), torch.float32)
-        config = dataclasses.replace(config, num_layers=begun.transformer.config.num_layers)
+        pipeline = load_pipeline(find_model_folder(start_from), torch.float32)
+        transformer = add_latent_channels(pipeline.transformer, latent_channels)
+        begun = {"transformer": transformer, "text_encoder": pipeline.text_encoder}
+        config = dataclasses.replace(config, num_layers=transformer.config.num_layers)
     modules = {
         "transformer": build_transformer(config),
         "text_encoder": build_text_encoder(config, vocab_size),
     }
-    if begun is not None:
-        for name, module in modules.items():
-            # In all but its depth it must be the mini model, or captions would be misread.
-            module.load_state_dict(getattr(begun, name).state_dict())
+    for name, module in begun.items():
+        # In all but depth and latents it must be the mini model, or captions would be misread.
+        modules[name].load_state_dict(module.state_dict())
     return modules
 
 

@@ -28,8 +28,8 @@ WINDOW_FRAMES, WINDOW_PX = 9, 32
 # Of the windows, around a pixel that moves: hands and lifted objects are a few hundredths of a
 # picture, and what is between them is soon learnt.
 MOVING_SHARE = 0.75
-# Windows or clips per step; torch takes the fast convolution of CPUs for small inputs only when
-# there are two of them.
+# Windows or clips per step where nothing else is said; torch takes the fast convolution of CPUs for
+# small inputs only when there are two of them.
 BATCH_SIZE = 2
 FULL_SHARE = 0.08
 # Of differences between neighbouring pixels: without it hands and rims are smeared.
@@ -50,15 +50,18 @@ def load_clips(folder: Path, limit: int | None = None) -> NDArray[np.uint8]:
     return np.stack([read_frames(folder, r) for r in tqdm(records, desc="clips", unit="clip")])
 
 
-def draw_windows(clips: NDArray[np.uint8], generator: torch.Generator) -> torch.Tensor:
-    """Cut `BATCH_SIZE` windows out of random clips, most of them where something moves.
+def draw_windows(
+    clips: NDArray[np.uint8], generator: torch.Generator, batch_size: int = BATCH_SIZE
+) -> torch.Tensor:
+    """Cut windows out of random clips, most of them where something moves.
 
     Args:
         clips: uint8 (N, T, H, W, 3), no smaller than a window.
         generator: Of the CPU; all randomness comes from it.
+        batch_size: How many.
 
     Returns:
-        uint8 (`BATCH_SIZE`, `WINDOW_FRAMES`, `WINDOW_PX`, `WINDOW_PX`, 3).
+        uint8 (batch_size, `WINDOW_FRAMES`, `WINDOW_PX`, `WINDOW_PX`, 3).
     """
 
     def draw(limit: int) -> int:
@@ -66,7 +69,7 @@ def draw_windows(clips: NDArray[np.uint8], generator: torch.Generator) -> torch.
 
     num_clips, num_frames, height, width = clips.shape[:4]
     windows = []
-    for _ in range(BATCH_SIZE):
+    for _ in range(batch_size):
         clip, when = draw(num_clips), draw(num_frames - WINDOW_FRAMES + 1)
         window = clips[clip, when : when + WINDOW_FRAMES]
         rows, columns = np.nonzero(_find_moving(window, clips[clip, 0]))
@@ -115,6 +118,7 @@ def train_vae(
     *,
     channels: tuple[int, ...] = MiniConfig().vae_channels,
     full_share: float = FULL_SHARE,
+    batch_size: int = BATCH_SIZE,
     start_from: Path | None = None,
 ) -> AutoencoderKLCogVideoX:
     """Train on small windows first, on whole clips at the end, and on single frames throughout.
@@ -126,6 +130,7 @@ def train_vae(
         device: Where to train; None = the CPU.
         channels: Widths of the levels, the finest first.
         full_share: Share of the steps, at the end, that see whole clips; 0..1.
+        batch_size: Windows or clips per step.
         start_from: Diffusers folder of a VAE to go on with, whatever its channels; None = fresh
             weights. A checkpoint in `folder` goes first.
 
@@ -142,14 +147,14 @@ def train_vae(
 
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
         if step < (1 - full_share) * loop.num_steps:
-            windows = frames_to_tensor(draw_windows(clips, generator))
+            windows = frames_to_tensor(draw_windows(clips, generator, batch_size))
             error, kl = _reconstruction_loss(vae, windows, generator)
             if step % 4 == 0:
                 # The pipeline encodes the conditioning image alone.
                 image_error, _ = _reconstruction_loss(vae, windows[:, :, :1], generator)
                 error = 0.5 * (error + image_error)
         else:
-            index_B = torch.randint(len(clips), (BATCH_SIZE,), generator=generator)
+            index_B = torch.randint(len(clips), (batch_size,), generator=generator)
             video = frames_to_tensor(torch.from_numpy(clips[index_B.numpy()]))
             error, kl = _reconstruction_loss(vae, video, generator)
             image_error, _ = _reconstruction_loss(vae, video[:, :, :1], generator)
@@ -201,6 +206,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--full-share", type=float, default=FULL_SHARE, help="of the steps, that see whole clips"
     )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=BATCH_SIZE,
+        help="windows or clips per step; on a GPU sixteen cost as much as two",
+    )
     options = parser.parse_args(arguments)
     clips = load_clips(options.clips, options.limit)
     loop = LoopConfig(
@@ -216,6 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
         pick_device(options.device),
         channels=tuple(options.channels),
         full_share=options.full_share,
+        batch_size=options.batch_size,
         start_from=options.start_from,
     )
     vae.save_pretrained(options.out / "vae")

@@ -3,7 +3,8 @@
 A wider VAE trained from nothing has first to learn again what the narrow one knows. Here every
 channel is copied and the weights that read it are split among the copies, so the wide VAE begins
 with the pictures of the narrow one, and its latents: a transformer and an adapter made with the
-narrow encoder stay valid as long as only the decoder is trained.
+narrow encoder stay valid as long as only the decoder is trained. With `--latent-channels` it also
+gets more latent channels, which its pictures do not need at first.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 from diffusers import AutoencoderKLCogVideoX
 
 from tavid_core.errors import ConfigError
+from training.latent_channels import add_vae_latents
 
 __all__ = ["main", "widen_vae"]
 
@@ -27,7 +29,11 @@ UNEVENNESS = 0.5
 
 
 def widen_vae(
-    vae: AutoencoderKLCogVideoX, channels: tuple[int, ...], *, seed: int = 0
+    vae: AutoencoderKLCogVideoX,
+    channels: tuple[int, ...],
+    *,
+    latent_channels: int | None = None,
+    seed: int = 0,
 ) -> AutoencoderKLCogVideoX:
     """Build a wider VAE that encodes and decodes as the given one does.
 
@@ -37,14 +43,16 @@ def widen_vae(
     Args:
         vae: The narrow one; it is not changed.
         channels: Widths of the levels, the finest first; multiples of the present ones.
-        seed: Of the shares among copies.
+        latent_channels: Of its latents, no fewer than now; None = as many. The present ones come
+            first and stay as they are.
+        seed: Of the shares among copies, and of new latent channels.
 
     Returns:
         A new VAE in eval mode, float32, on the CPU, with the same latents and pictures but for
         rounding.
 
     Raises:
-        ConfigError: If a width is no multiple of the present one.
+        ConfigError: If a width is no multiple of the present one, or latent channels are fewer.
 
     References:
         Chen, Goodfellow and Shlens, Net2Net (arXiv 1511.05641), section 2.2. They copy channels
@@ -53,12 +61,22 @@ def widen_vae(
     """
     present = tuple(vae.config.block_out_channels)
     _check(channels, present)
-    wide_vae = AutoencoderKLCogVideoX.from_config({**vae.config, "block_out_channels": channels})
+    num_latents = vae.config.latent_channels
+    latent_channels = num_latents if latent_channels is None else latent_channels
+    if latent_channels < num_latents:
+        raise ConfigError(
+            f"latent_channels must be at least {num_latents}, got {latent_channels}. Leave it out "
+            "to keep them."
+        )
+    wide_vae = AutoencoderKLCogVideoX.from_config(
+        {**vae.config, "block_out_channels": channels, "latent_channels": latent_channels}
+    )
     generator = torch.Generator().manual_seed(seed)
-    narrow_state = vae.state_dict()
+    narrow_state = {name: tensor.float().cpu() for name, tensor in vae.state_dict().items()}
+    narrow_state = add_vae_latents(narrow_state, latent_channels - num_latents, generator)
     wide_vae.load_state_dict(
         {
-            name: _widen(narrow_state[name].float().cpu(), tuple(tensor.shape), generator)
+            name: _widen(narrow_state[name], tuple(tensor.shape), generator)
             for name, tensor in wide_vae.state_dict().items()
         }
     )
@@ -124,10 +142,13 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="N",
         help="widths of the levels, the finest first, multiples of the present ones",
     )
+    parser.add_argument(
+        "--latent-channels", type=int, metavar="N", help="of its latents [as many as now]"
+    )
     options = parser.parse_args(arguments)
     vae = AutoencoderKLCogVideoX.from_pretrained(options.vae)
     try:
-        wide_vae = widen_vae(vae, tuple(options.channels))
+        wide_vae = widen_vae(vae, tuple(options.channels), latent_channels=options.latent_channels)
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 2

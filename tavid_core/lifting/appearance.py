@@ -94,11 +94,9 @@ class Appearance:
 
     Args:
         working: The rollout at the object's working size.
-        margin_px: How far outside the picture places may be compared, working pixels.
     """
 
-    def __init__(self, working: WorkingFrames, margin_px: int = 24) -> None:
-        self._margin = margin_px
+    def __init__(self, working: WorkingFrames) -> None:
         self._mask = working.mask
         first = working.lab[0]
         rows, columns = np.nonzero(working.mask)
@@ -140,17 +138,21 @@ class Appearance:
             Likeness 0..1, float32 (N,), and the share of compared pixels that could have become
             the object's only by motion, float32 (N,): an unmoved look-alike has none.
         """
-        margin = self._margin
-        padded = np.pad(lab, ((margin, margin), (margin, margin), (0, 0)), constant_values=1e4)
-        is_news = np.linalg.norm(lab - self._first, axis=-1) > CHANGE_LAB
-        is_news = np.pad(is_news | self._mask, margin)
-        # Offsets beyond the margin compare with its outermost rim, which is like nothing.
-        height, width = padded.shape[:2]
-        rows = np.clip(self._rows[None] + margin + offsets[:, 1:2], 0, height - 1)
-        columns = np.clip(self._columns[None] + margin + offsets[:, 0:1], 0, width - 1)
-        closeness = self._closeness(padded[rows, columns], self._colors[None])
+        height, width = self._mask.shape
+        rows = self._rows[None] + offsets[:, 1:2]
+        columns = self._columns[None] + offsets[:, 0:1]
+        is_inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+        seen = lab[rows, columns]
+        # What lies outside the picture is like nothing.
+        closeness = self._closeness(seen, self._colors[None]) * is_inside
+        if rows.size < self._mask.size:
+            change = np.linalg.norm(seen - self._first[rows, columns], axis=-1)
+        else:
+            change = np.linalg.norm(lab - self._first, axis=-1)[rows, columns]
+        is_news = (change > CHANGE_LAB) | self._mask[rows, columns]
         likeness = closeness.mean(axis=1)
-        news = (closeness * is_news[rows, columns]).sum(axis=1) / (closeness.sum(axis=1) + 1e-6)
+        news = (closeness * is_news).sum(axis=1) / (closeness.sum(axis=1) + 1e-6)
         return likeness.astype(np.float32), news.astype(np.float32)
 
     def _closeness(
