@@ -19,12 +19,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TypeVar
 
 import torch
 from diffusers import CogVideoXTransformer3DModel
+from torch import nn
 from tqdm import tqdm
 from transformers import AutoTokenizer
 
@@ -41,7 +43,9 @@ from training.recipes import RECIPES
 from training.texts import FrozenTexts
 from training.trainer import TrainingLoop
 
-__all__ = ["main", "make_step"]
+__all__ = ["build_module", "main", "make_step"]
+
+Module = TypeVar("Module", bound=nn.Module)
 
 LIMITS = {"step_time_ratio": "<= 1.03", "full_step_time_ratio": "<= 1.03"}
 # What an H100 or H200 reaches in dense bfloat16 products.
@@ -64,7 +68,9 @@ class TrainingStep:
         self, config: FinetuneConfig, sizes: dict[str, object], device: torch.device
     ) -> None:
         torch.manual_seed(0)
-        transformer = _build(sizes, getattr(torch, config.base_dtype), device)
+        transformer = build_module(
+            lambda: CogVideoXTransformer3DModel(**sizes), getattr(torch, config.base_dtype), device
+        )
         prepare_transformer(transformer, config)
         num_frames = (sizes["sample_frames"] - 1) // sizes["temporal_compression_ratio"] + 1
         grid_hw = (sizes["sample_height"], sizes["sample_width"])
@@ -95,15 +101,23 @@ class TrainingStep:
         self._loop.train_step(step, self._loss)
 
 
-def _build(
-    sizes: dict[str, object], dtype: torch.dtype, device: torch.device
-) -> CogVideoXTransformer3DModel:
+def build_module(make: Callable[[], Module], dtype: torch.dtype, device: torch.device) -> Module:
+    """Build a module with random weights, in its final precision and place from the start.
+
+    Args:
+        make: Builds it.
+        dtype: Of its weights.
+        device: Where.
+
+    Returns:
+        The module.
+    """
     before = torch.get_default_dtype()
     # Made in its final precision, for float32 would be twice as large as what fits.
     torch.set_default_dtype(dtype)
     try:
         with device:
-            return CogVideoXTransformer3DModel(**sizes)
+            return make()
     finally:
         torch.set_default_dtype(before)
 
