@@ -55,8 +55,8 @@ COGVIDEOX_5B_I2V = types.MappingProxyType(
 CARDS: Mapping[str, float] = types.MappingProxyType(
     {"rtx4090": 165.0, "a100": 312.0, "l40s": 362.0, "h100": 989.0, "h200": 989.0}
 )
-# Share of the data sheet's rate that a training step of this kind reaches.
-_EFFICIENCY = 0.4
+# Share of the data sheet's rate that a training step of this kind reaches: on an H200, docs/gpu.md.
+_EFFICIENCY = 0.34
 _BYTES = types.MappingProxyType({"bfloat16": 2, "float32": 4})
 # A trained number, its gradient and two of the optimizer.
 _BYTES_PER_TRAINED = types.MappingProxyType({"adamw": 16, "muon": 12, "adamw8bit": 10})
