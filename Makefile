@@ -9,7 +9,7 @@ export VENV
 # Least line coverage of tavid_core and tavid_ros, percent.
 COVERAGE_MIN ?= 85
 
-# More arguments for pytest, e.g. PYTEST_ARGS="tests/core -k mask" COVERAGE_MIN=0
+# Arguments for pytest instead of the whole suite, e.g. PYTEST_ARGS="tests/core -k mask"
 PYTEST_ARGS ?=
 
 # Test processes side by side, each with a ROS domain of its own. 0 = pytest alone.
@@ -47,7 +47,7 @@ PY := "$(VENV)/bin/python"
 RUN := $(PY) tools/ros_env.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo bag-demo test lint format env build colcon results results-rerun clean distclean
+.PHONY: help demo bag-demo test coverage lint format env build colcon results results-rerun clean distclean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /\1|/' \
@@ -60,15 +60,21 @@ bag-demo: build ## Record a bag, learn from it, plan with what was learnt: SIZE=
 	@sh tools/system_packages.sh libosmesa6
 	@$(RUN) python -m benchmarks.bag_demo
 
-test: build ## Run all tests and check the coverage (PYTEST_ARGS=..., COVERAGE_MIN=...)
+test: ## Run all tests (PYTEST_ARGS=...)
+coverage: ## Run all tests and check the coverage, which takes a third longer (COVERAGE_MIN=...)
+coverage: FIRST_COVERAGE := --cov --cov-report=
+coverage: REPORT := --cov-report=term --cov-fail-under=$(COVERAGE_MIN)
+coverage: LAST_COVERAGE = --cov --cov-append $(REPORT)
+coverage: ONLY_COVERAGE = --cov $(REPORT)
+test coverage: build
 	@sh tools/system_packages.sh
 ifeq ($(strip $(PYTEST_ARGS)),)
 	@$(RUN) python -m pytest --numprocesses=$(TEST_WORKERS) $(BY_FILE) --ignore=tests/ros \
-		--cov --cov-report= --durations=10
+		$(FIRST_COVERAGE) --durations=10
 	@$(RUN) python -m pytest --numprocesses=$(TEST_WORKERS) $(BY_FILE) tests/ros \
-		--cov --cov-append --cov-report=term --cov-fail-under=$(COVERAGE_MIN) --durations=15
+		$(LAST_COVERAGE) --durations=15
 else
-	@$(RUN) python -m pytest --cov --cov-report=term --cov-fail-under=$(COVERAGE_MIN) $(PYTEST_ARGS)
+	@$(RUN) python -m pytest $(ONLY_COVERAGE) $(PYTEST_ARGS)
 endif
 
 lint: env ## Check style, docstrings and formatting
