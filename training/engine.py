@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import is_initialized
 from accelerate.utils import DistributedType, InitProcessGroupKwargs, parse_flag_from_env
 from torch import nn
 
@@ -133,7 +134,8 @@ class Engine:
             # Refused here, for accelerate asks for the library first.
             raise _unsupported(DistributedType.DEEPSPEED)
         accelerator = Accelerator(
-            cpu=device.type == "cpu",
+            # A run on a GPU before, in this process, is remembered; alone, that device is not used.
+            cpu=device.type == "cpu" and not is_initialized(),
             device_placement=False,
             mixed_precision="no",
             log_with=list(trackers) or None,

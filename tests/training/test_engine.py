@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
 from tavid_core.errors import ConfigError
@@ -42,3 +43,12 @@ def test_deepspeed_is_refused_whether_it_is_installed_or_not(monkeypatch):
     launched = SimpleNamespace(distributed_type=DistributedType.DEEPSPEED)
     with pytest.raises(ConfigError, match="distributed_type must be one of NO, MULTI_CPU"):
         Engine(launched, torch.device("cpu"))
+
+
+def test_a_run_on_a_gpu_does_not_keep_the_next_one_from_the_cpu(monkeypatch):
+    Engine.start(torch.device("cpu")).close()
+    # What accelerate remembers after a run on a card; there is none here.
+    monkeypatch.setitem(AcceleratorState._shared_state, "device", torch.device("cuda"))
+    engine = Engine.start(torch.device("cpu"))
+    assert engine.device == torch.device("cpu")
+    engine.close()
