@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
+from accelerate.state import PartialState
 from accelerate.utils import DistributedType
 
 from tavid_core.errors import ConfigError
@@ -48,7 +48,7 @@ def test_deepspeed_is_refused_whether_it_is_installed_or_not(monkeypatch):
 def test_a_run_on_a_gpu_does_not_keep_the_next_one_from_the_cpu(monkeypatch):
     Engine.start(torch.device("cpu")).close()
     # What accelerate remembers after a run on a card; there is none here.
-    monkeypatch.setitem(AcceleratorState._shared_state, "device", torch.device("cuda"))
+    monkeypatch.setitem(PartialState._shared_state, "device", torch.device("cuda"))
     engine = Engine.start(torch.device("cpu"))
     assert engine.device == torch.device("cpu")
     engine.close()
