@@ -33,8 +33,10 @@ def read_video_frames(
     """
     try:
         import av
+        from av.video.reformatter import VideoReformatter
     except ImportError as error:
         raise MissingExtraError.of("av", "dev") from error
+    to_rgb = VideoReformatter()
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
@@ -46,6 +48,6 @@ def read_video_frames(
             rate = float(stream.average_rate or 8)
             for number, frame in zip(itertools.count(), container.decode(stream)):
                 time_sec = number / rate if frame.time is None else float(frame.time)
-                yield time_sec, frame.to_ndarray(format="rgb24")
+                yield time_sec, to_rgb.reformat(frame, format="rgb24").to_ndarray()
     except (av.FFmpegError, OSError, IndexError) as error:
         raise InputError(f"{demand}, got {error}: {path}. Check it.") from error

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from tavid_core.errors import InputError
@@ -58,6 +59,7 @@ class VideoFile:
         self.num_missing = max(0, self._stream.frames - len(self._stamps))
         self._index = {stamp: index for index, stamp in enumerate(self._stamps)}
         self._frames: Iterator[av.VideoFrame] | None = None
+        self._to_rgb = VideoReformatter()
         self._next_index = 0
         self._last: tuple[int, NDArray[np.uint8]] | None = None
 
@@ -158,7 +160,7 @@ class VideoFile:
                 continue
             self._next_index = found + 1
             if found == index:
-                return frame.to_ndarray(format="rgb24")
+                return self._to_rgb.reformat(frame, format="rgb24").to_ndarray()
             if found > index:
                 break
         self._frames = None
