@@ -66,12 +66,15 @@ coverage: FIRST_COVERAGE := --cov --cov-report=
 coverage: REPORT := --cov-report=term --cov-fail-under=$(COVERAGE_MIN)
 coverage: LAST_COVERAGE = --cov --cov-append $(REPORT)
 coverage: ONLY_COVERAGE = --cov $(REPORT)
+# Nodes wait for each other half of the time: three processes share two cores. Traced, they would be late.
+test: ROS_WORKERS = $(TEST_WORKERS:2=3)
+coverage: ROS_WORKERS = $(TEST_WORKERS)
 test coverage: build
 	@sh tools/system_packages.sh
 ifeq ($(strip $(PYTEST_ARGS)),)
 	@$(RUN) python -m pytest --numprocesses=$(TEST_WORKERS) $(BY_FILE) --ignore=tests/ros \
 		$(FIRST_COVERAGE) --durations=10
-	@$(RUN) python -m pytest --numprocesses=$(TEST_WORKERS) $(BY_FILE) tests/ros \
+	@$(RUN) python -m pytest --numprocesses=$(ROS_WORKERS) $(BY_FILE) tests/ros \
 		$(LAST_COVERAGE) --durations=15
 else
 	@$(RUN) python -m pytest $(ONLY_COVERAGE) $(PYTEST_ARGS)
