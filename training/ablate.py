@@ -37,6 +37,8 @@ __all__ = ["main", "make_parser", "run"]
 
 MAIN_ROWS = tuple(row.name for row in ROWS.values() if row.group == "main")
 
+# A GPU waits for the next few scenes longer than it works at them.
+CPU_BATCH, GPU_BATCH = 4, 32
 STRENGTHS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 
 EXAMPLE = """\
@@ -268,7 +270,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--steps", type=int, nargs="+", default=list(Ablation.steps), help="steps to measure at")
     add("--num-scenes", type=int, default=200, help="scenes at the last step [200]")
     add("--num-curve-scenes", type=int, default=60, help="scenes at the steps before [60]")
-    add("--batch-size", type=int, default=4, help="scenes imagined at a time; more on a GPU [4]")
+    add("--batch-size", type=int, metavar="N", help="scenes imagined at a time [4, on a GPU 32]")
     add(
         "--sloppy-masks",
         action="store_true",
@@ -293,6 +295,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = make_parser().parse_args(arguments)
     try:
         names = list(ROWS) if options.rows == ["all"] else options.rows
+        device = pick_device(options.device)
+        batch_size = options.batch_size
+        if batch_size is None:
+            batch_size = CPU_BATCH if device.type == "cpu" else GPU_BATCH
         run(
             Ablation(
                 base=find_model_folder(options.base),
@@ -306,11 +312,11 @@ def main(arguments: list[str] | None = None) -> int:
                 steps=tuple(options.steps),
                 num_scenes=options.num_scenes,
                 num_curve_scenes=options.num_curve_scenes,
-                batch_size=options.batch_size,
+                batch_size=batch_size,
                 recipe=options.recipe,
                 settings=tuple(options.settings),
                 sloppy_masks=options.sloppy_masks,
-                device=pick_device(options.device),
+                device=device,
             )
         )
     except TavidError as error:

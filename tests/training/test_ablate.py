@@ -164,3 +164,12 @@ def test_what_cannot_be_run_is_refused_before_training(base, clips, tmp_path, ca
     with pytest.raises(SystemExit):
         main(["--clips", str(clips), "--scenes", "nameless", "--out", str(tmp_path)])
     assert "scenes must be NAME=FOLDER" in capsys.readouterr().err
+
+
+def test_no_scenes_at_a_time_are_refused(tmp_path):
+    write_base(tmp_path / "base")
+    write_scenes(tmp_path / "clips")
+    with pytest.raises(ConfigError, match=r"batch_size must be 1 or more, got 0\. Try 4"):
+        dataclasses.replace(
+            make_ablation(tmp_path / "base", tmp_path / "clips", tmp_path), batch_size=0
+        )
