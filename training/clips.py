@@ -244,7 +244,7 @@ def read_frames(folder: Path, record: ClipRecord) -> NDArray[np.uint8]:
         InputError: If the video is missing or cannot be decoded.
     """
     try:
-        # One for all frames: to set a conversion up, with its threads, costs more than a small frame.
+        # One for all frames: to set it up, with its threads, costs more than a small frame.
         to_rgb = VideoReformatter()
         with av.open(str(folder / record.file_name)) as container:
             frames = [
