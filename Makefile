@@ -67,7 +67,7 @@ coverage: REPORT := --cov-report=term --cov-fail-under=$(COVERAGE_MIN)
 coverage: LAST_COVERAGE = --cov --cov-append $(REPORT)
 coverage: ONLY_COVERAGE = --cov $(REPORT)
 # Nodes wait for each other half of the time: three processes share two cores. Traced, they would be late.
-test: ROS_WORKERS = $(TEST_WORKERS:2=3)
+test: ROS_WORKERS = $(patsubst 2,3,$(TEST_WORKERS))
 coverage: ROS_WORKERS = $(TEST_WORKERS)
 test coverage: build
 	@sh tools/system_packages.sh

@@ -210,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--batch-size",
         type=int,
         default=BATCH_SIZE,
-        help="windows or clips per step; on a GPU sixteen cost as much as two",
+        help="windows or clips per step; more on a GPU",
     )
     options = parser.parse_args(arguments)
     clips = load_clips(options.clips, options.limit)

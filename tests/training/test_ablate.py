@@ -166,10 +166,6 @@ def test_what_cannot_be_run_is_refused_before_training(base, clips, tmp_path, ca
     assert "scenes must be NAME=FOLDER" in capsys.readouterr().err
 
 
-def test_no_scenes_at_a_time_are_refused(tmp_path):
-    write_base(tmp_path / "base")
-    write_scenes(tmp_path / "clips")
+def test_no_scenes_at_a_time_are_refused(base, clips, tmp_path):
     with pytest.raises(ConfigError, match=r"batch_size must be 1 or more, got 0\. Try 4"):
-        dataclasses.replace(
-            make_ablation(tmp_path / "base", tmp_path / "clips", tmp_path), batch_size=0
-        )
+        dataclasses.replace(make_ablation(base, clips, tmp_path), batch_size=0)

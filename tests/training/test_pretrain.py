@@ -14,7 +14,15 @@ from tavid_core.planner import InteractionPlanner
 from tavid_core.types import PlanRequest
 from tavid_core.weights_file import hash_folder
 from tests.tiny import make_image, make_mask
-from training import deepen, export, pretrain, pretrain_decoder, pretrain_keypoints, pretrain_vae
+from training import (
+    deepen,
+    export,
+    pretrain,
+    pretrain_decoder,
+    pretrain_keypoints,
+    pretrain_vae,
+    widen,
+)
 from training.clips import METADATA_NAME, ClipRecord, write_frames
 
 
@@ -149,3 +157,13 @@ def test_a_detector_learns_and_survives_its_file(tmp_path):
     hand, confidence = found.track("left_hand")
     assert np.median(np.linalg.norm(hand - pixels[:, 5], axis=1)) < 3.0
     assert np.median(confidence) > 2 * np.median(found.track("head")[1])
+
+
+def test_a_base_is_gone_on_with_for_a_vae_with_more_latent_channels(run, tmp_path):
+    words = [str(run / "vae"), str(tmp_path / "vae"), "--channels", "16", "32", "32"]
+    assert widen.main([*words, "--latent-channels", "18"]) == 0
+    begun = ["--clips", str(run / "clips"), "--out", str(tmp_path), "--steps", "1"]
+    begun += ["--batch-size", "1", "--start-from", str(run / "base")]
+    assert pretrain.main(begun) == 0
+    config = json.loads((tmp_path / "base" / "transformer" / "config.json").read_text())
+    assert (config["in_channels"], config["out_channels"]) == (36, 18)
