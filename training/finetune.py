@@ -179,7 +179,12 @@ def _make_parser() -> argparse.ArgumentParser:
     add("--base", metavar="MODEL", help='"mini", a diffusers folder, or a Hub id')
     add("--clips", type=Path, metavar="DIR", help="clip folder, see docs/formats.md")
     add("--out", type=Path, metavar="DIR", help="adapter folder to write")
-    add("--start-from", metavar="DIR", help='adapter to go on with, "default": of mini [none]')
+    add(
+        "--start-from",
+        metavar="DIR",
+        help='adapter to go on with, "default": of mini; one of another base has to be moved: '
+        "python -m training.move_adapter [none]",
+    )
     add("--dry-run", action="store_true", help="say what it would train, need and cost; no weights")
     add("--skip-bad", action="store_true", help="go on without unusable clips")
     add("--limit", type=int, metavar="N", help="use only the first clips")

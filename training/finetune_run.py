@@ -28,7 +28,7 @@ from training.finetune_job import FinetuneJob, FinetuneResult
 from training.finetune_loss import FinetuneLoss
 from training.optimizers import demand_optimizer
 from training.run_folder import claim_run_folder, flatten
-from training.start_adapter import load_start
+from training.start_adapter import load_start, note_other_base
 from training.storage import storing
 from training.texts import FrozenTexts, TrainedTokens, load_or_build_texts
 from training.trainer import LoopResult, StepReport, TrainingLoop, apply_weights
@@ -193,6 +193,9 @@ class FinetuneRun:
             identity["start_sha256"] = hash_folder(job.start_from)
         identity["num_clips"] = len(report.records)
         if engine.is_main:
+            note = self.start and note_other_base(self.start, base_sha256)
+            if note:
+                print(note, file=sys.stderr)
             # The data set's hash is of its list alone, and the latents may be made anew.
             files = hash_clips(job.clips, report.records, self.config.prompt.num_slots)
             identity["files_sha256"] = hashlib.sha256("".join(files).encode()).hexdigest()

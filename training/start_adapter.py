@@ -11,7 +11,7 @@ from tavid_core.pipeline import TargetAwarePipeline
 from training.adapter_model import LORA_TARGETS
 from training.finetune_config import FinetuneConfig
 
-__all__ = ["load_start"]
+__all__ = ["load_start", "note_other_base"]
 
 
 def load_start(
@@ -52,3 +52,24 @@ def load_start(
             f"{'; '.join(differing)}. Set them with --set as they are there."
         )
     return manifest
+
+
+def note_other_base(start: AdapterManifest, base_sha256: str) -> str | None:
+    """Say that an adapter to go on with comes from another base.
+
+    It is told, not enforced: a base saved again in another precision has another hash.
+
+    Args:
+        start: What `load_start` returned.
+        base_sha256: `hash_folder` of the run's base.
+
+    Returns:
+        The note, or None if the adapter is of this base or does not say which it is of.
+    """
+    if start.base_model_sha256 in ("", base_sha256):
+        return None
+    return (
+        f"start_from was trained on another base ({start.base_model}, "
+        f"{start.base_model_sha256[:12]}), and its patch projection replaces this one's. If the "
+        "base was trained on since, move the adapter first: python -m training.move_adapter --help"
+    )

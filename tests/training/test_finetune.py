@@ -270,3 +270,17 @@ def test_it_goes_on_with_an_adapter(run, capsys):
     assert run("lora_rank=8", flags=flags) == 2
     assert "of this run's shape, got" in (told := capsys.readouterr().err)
     assert "lora_rank 4 there, 8 here" in told
+
+
+def test_an_adapter_of_another_base_is_told(run, capsys):
+    assert run("steps=1") == 0
+    flags = ["--out", run.folder / "second", "--start-from", run.folder / "adapter"]
+    assert run("steps=1", flags=flags) == 0
+    assert "another base" not in capsys.readouterr().err
+    make_pipeline(seed=5).save_pretrained(run.folder / "base", safe_serialization=True)
+    flags[1] = run.folder / "third"
+    flags += ["--cache", run.folder / "third_latents.safetensors"]
+    assert run("steps=1", flags=flags) == 0
+    told = capsys.readouterr().err
+    assert "start_from was trained on another base (base, " in told
+    assert "training.move_adapter" in told
