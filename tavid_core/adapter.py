@@ -32,6 +32,7 @@ __all__ = [
     "add_slot_tokens",
     "hash_folder",
     "load_adapter",
+    "lora_options",
     "save_adapter",
     "widen_patch_embed",
 ]
@@ -166,7 +167,7 @@ def save_adapter(
         CogVideoXLoraLoaderMixin.save_lora_weights(
             part,
             transformer_lora_layers=_prepare(lora, dtype),
-            transformer_lora_adapter_metadata=_lora_options(manifest),
+            transformer_lora_adapter_metadata=lora_options(manifest),
         )
         for file, values in tensors.items():
             safetensors.torch.save_file(_prepare(values, dtype), part / file)
@@ -225,7 +226,7 @@ def load_adapter(
         for name, value in patch.items():
             getattr(transformer.patch_embed.proj, name).copy_(value)
     transformer.load_lora_adapter(
-        lora, prefix=None, adapter_name=ADAPTER_NAME, metadata=_lora_options(manifest)
+        lora, prefix=None, adapter_name=ADAPTER_NAME, metadata=lora_options(manifest)
     )
     if pipeline is not None and tokens is not None:
         words = manifest.prompt.slot_words
@@ -236,7 +237,15 @@ def load_adapter(
     return manifest
 
 
-def _lora_options(manifest: AdapterManifest) -> dict[str, object]:
+def lora_options(manifest: AdapterManifest) -> dict[str, object]:
+    """Give what peft has to know of an adapter's LoRA.
+
+    Args:
+        manifest: What the adapter is.
+
+    Returns:
+        Fields of a `peft.LoraConfig`.
+    """
     return {
         "r": manifest.lora_rank,
         "lora_alpha": manifest.lora_alpha,

@@ -17,7 +17,13 @@ from tavid_core.pipeline import TargetAwarePipeline
 from training.clips import METADATA_NAME
 from training.finetune_config import FinetuneConfig
 
-__all__ = ["LORA_TARGETS", "describe_adapter", "prepare_transformer", "write_adapter"]
+__all__ = [
+    "LORA_TARGETS",
+    "describe_adapter",
+    "name_of_base",
+    "prepare_transformer",
+    "write_adapter",
+]
 
 LORA_TARGETS = ("to_k", "to_out.0", "to_q", "to_v")
 
@@ -75,7 +81,7 @@ def describe_adapter(
         The manifest.
     """
     return AdapterManifest(
-        base_model=_name_of(base),
+        base_model=name_of_base(base),
         base_model_sha256=base_sha256,
         prompt=config.prompt,
         num_mask_slots=config.prompt.num_slots,
@@ -111,6 +117,14 @@ def write_adapter(out: Path, pipeline: TargetAwarePipeline, manifest: AdapterMan
     )
 
 
-def _name_of(base: Path) -> str:
+def name_of_base(base: Path) -> str:
+    """Say what an adapter's manifest calls its base.
+
+    Args:
+        base: Folder of the base model.
+
+    Returns:
+        The name in its card, else the folder's.
+    """
     has_card = (base / MODEL_CARD_FILE).exists()
     return read_model_card(base).name if has_card else base.name

@@ -22,6 +22,7 @@ from tavid_core.adapter import (
     add_slot_tokens,
     hash_folder,
     load_adapter,
+    lora_options,
     save_adapter,
     widen_patch_embed,
 )
@@ -29,11 +30,19 @@ from tavid_core.adapter_manifest import AdapterManifest
 from tavid_core.errors import ConfigError, TavidError
 from tavid_core.model_folder import find_model_folder, load_pipeline
 from tavid_core.pipeline import TargetAwarePipeline
+from training.adapter_model import name_of_base
 
 __all__ = ["main", "move_adapter"]
 
 # What LoRA matrices and patch projection have to fit.
-_SHAPE = ("num_layers", "num_attention_heads", "attention_head_dim", "patch_size", "text_embed_dim")
+_SHAPE = (
+    "num_layers",
+    "num_attention_heads",
+    "attention_head_dim",
+    "patch_size",
+    "patch_bias",
+    "text_embed_dim",
+)
 
 
 def move_adapter(
@@ -77,11 +86,7 @@ def move_adapter(
         get_peft_model_state_dict(old.transformer, adapter_name=ADAPTER_NAME),
         prefix=None,
         adapter_name=ADAPTER_NAME,
-        metadata={
-            "r": manifest.lora_rank,
-            "lora_alpha": manifest.lora_alpha,
-            "target_modules": list(manifest.lora_targets),
-        },
+        metadata=lora_options(manifest),
     )
     if manifest.prompt.added_tokens:
         _move_tokens(old, new, manifest.prompt.slot_words)
@@ -143,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
         manifest = dataclasses.replace(
             move_adapter(options.adapter, old, new),
-            base_model=folder.name,
+            base_model=name_of_base(folder),
             base_model_sha256=hash_folder(folder),
         )
         save_adapter(

@@ -17,6 +17,7 @@ from tavid_core.adapter import (
 from tavid_core.adapter_manifest import AdapterManifest, read_manifest
 from tavid_core.config import PromptConfig
 from tavid_core.errors import ConfigError
+from tavid_core.model_card import ModelCard, write_model_card
 from tests import tiny
 from training.adapter_model import LORA_TARGETS
 from training.batches import rotary_embedding
@@ -130,10 +131,21 @@ def test_with_more_latent_channels_the_old_ones_are_predicted_as_before(adapter)
     assert after.shape[2] == 7
 
 
+def test_a_base_with_a_card_is_called_as_in_it(adapter, tmp_path):
+    tiny.make_pipeline().save_pretrained(tmp_path / "old")
+    write_model_card(tmp_path / "old", ModelCard(name="a-base"))
+    base = str(tmp_path / "old")
+    assert main([str(adapter), str(tmp_path / "moved"), "--base", base, "--to", base]) == 0
+    assert read_manifest(tmp_path / "moved" / "tavid_adapter.json").base_model == "a-base"
+
+
 def test_another_shape_is_refused(adapter):
     deep = tiny.make_pipeline(num_layers=4)
     with pytest.raises(ConfigError, match=r"to must be a base of the shape.*num_layers 3 there, 4"):
         move_adapter(adapter, tiny.make_pipeline(), deep)
+    without_bias = tiny.make_pipeline(patch_bias=False)
+    with pytest.raises(ConfigError, match="patch_bias False there, True here"):
+        move_adapter(adapter, without_bias, tiny.make_pipeline())
 
 
 def test_fewer_latent_channels_are_refused(adapter):
