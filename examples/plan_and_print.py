@@ -22,10 +22,10 @@ from rclpy.qos import qos_profile_sensor_data
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, Image
 
-from tavid_core.errors import TavidError
+from tavid_core.errors import CanceledError, TavidError
 from tavid_core.types import InteractionPlan
 from tavid_ros import conversions
-from tavid_ros.client import PlanClient
+from tavid_ros.client import CancelOnSignal, PlanClient
 from tavid_ros.progress_bar import ProgressBar
 
 CAMERA_TIMEOUT_SEC = 60.0
@@ -189,7 +189,7 @@ def ask(node: Node, client: PlanClient, words: argparse.Namespace) -> Interactio
     image, mask = camera.wait_for_target(words.click)
     info = camera.calibration
     print(f"planning: {words.prompt!r}", flush=True)
-    with ProgressBar(sys.stderr) as bar:
+    with CancelOnSignal(client.cancel), ProgressBar(sys.stderr) as bar:
         return client.plan(
             conversions.image_from_message(image),
             conversions.mask_from_message(mask),
@@ -228,7 +228,7 @@ def main(args: list[str] | None = None) -> int:
         plan = ask(node, client, words)
         print(describe_approach(plan))
         print(format_table(plan))
-    except KeyboardInterrupt:
+    except (CanceledError, KeyboardInterrupt):
         print("canceled", file=sys.stderr)
         return 130
     except (TavidError, TimeoutError) as error:

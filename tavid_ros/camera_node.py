@@ -7,7 +7,6 @@ one stamp. Of episodes also contact and, around each, the marker `episode`.
 from __future__ import annotations
 
 import copy
-import signal
 import sys
 import threading
 
@@ -27,6 +26,7 @@ from tavid_ros.conversions.calibrations import read_camera_info
 from tavid_ros.parameters import CameraParameters, declare, read
 from tavid_ros.sources import Picture, Pictures, open_source
 from tavid_ros.spinning import BackgroundExecutor
+from tavid_ros.stop_signal import StopSignal
 
 __all__ = ["CameraNode", "main"]
 
@@ -199,15 +199,14 @@ def main(args: list[str] | None = None) -> int:
         0, or 1 if the first picture cannot be read.
     """
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    stopping = threading.Event()
+    stopping = StopSignal()
     try:
         node = CameraNode()
     except (TavidError, rclpy.exceptions.ParameterException) as error:
         rclpy.logging.get_logger("camera").fatal(str(error))
         rclpy.shutdown()
         return 1
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stopping.set())
+    stopping.listen()
     executor = BackgroundExecutor(node, num_threads=2)
     while not stopping.wait(0.1) and not node.is_finished.is_set():
         pass

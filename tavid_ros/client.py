@@ -28,6 +28,7 @@ from tavid.action import PlanInteraction
 from tavid_core.errors import TavidError
 from tavid_core.files import read_image, read_mask
 from tavid_ros import conversions
+from tavid_ros.cancel_on_signal import CancelOnSignal
 from tavid_ros.client_errors import (
     SAVING_IS_OFF,
     PlanFailedError,
@@ -42,6 +43,7 @@ from tavid_ros.plan_future import PlanFuture
 from tavid_ros.progress_bar import ProgressBar
 
 __all__ = [
+    "CancelOnSignal",
     "PlanClient",
     "PlanFailedError",
     "PlanFuture",
@@ -94,10 +96,6 @@ def _make_goal(words: argparse.Namespace) -> PlanInteraction.Goal:
     return goal
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main(args: list[str] | None = None) -> int:
     """Ask for one plan from the command line.
 
@@ -105,26 +103,23 @@ def main(args: list[str] | None = None) -> int:
         args: Command line, without the program's name; None = that of the process.
 
     Returns:
-        0 with a plan, 1 without.
+        0 with a plan, 1 without, 130 after a second Ctrl-C.
     """
     words = _parse(args)
     context = rclpy.Context()
     rclpy.init(context=context)
     node = rclpy.create_node("plan_client", context=context)
     client = PlanClient(node, keep_alive_sec=_KEEP_ALIVE_SEC)
-    # Who ends the program does not leave its goal behind.
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, _interrupt)
     try:
-        client.wait_for_planner(words.timeout)
-        with ProgressBar(sys.stderr) as bar:
+        # Who ends the program does not leave its goal behind.
+        with CancelOnSignal(client.cancel), ProgressBar(sys.stderr) as bar:
+            client.wait_for_planner(words.timeout)
             result = client.request_plan(_make_goal(words), words.timeout, on_progress=bar.show)
     except TavidError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("error: plan must not go on, got a cancel. Ask again.", file=sys.stderr)
-        return 1
+        return 128 + signal.SIGINT
     finally:
         client.destroy()
         node.destroy_node()

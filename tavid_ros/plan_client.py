@@ -59,12 +59,16 @@ class PlanClient:
         self._node = node
         self._keep_alive_sec = keep_alive_sec
         self._lock = threading.Lock()
+        self._is_destroyed = False
         self._pending: set[PlanFuture] = set()
         self._waits: set[threading.Event] = set()
         self._link = PlannerLink(node, action_name, planner_name, self._poll)
 
     def destroy(self) -> None:
-        """Cancel what still runs, and take the client's topics and services away."""
+        """Cancel what still runs, and take topics and services away; twice does no harm."""
+        if self._is_destroyed:
+            return
+        self._is_destroyed = True
         for future in tuple(self._pending):
             future.abandon()
         self._link.destroy()

@@ -32,6 +32,7 @@ SEND_TIMEOUT_SEC = 10.0
 # Refusal and rejection come on two topics, the one a moment after the other.
 _REFUSAL_WAIT_SEC = 0.3
 _KEEP_ALIVES_PER_LIMIT = 5.0
+_POLL_LIMIT_SEC = 1.0
 
 Step = Callable[[float], PlanInteraction.Result | None]
 
@@ -103,9 +104,14 @@ class PlanFuture(Future):
 
     def abandon(self) -> None:
         """End the future now with `CanceledError` and cancel the goal without waiting for it."""
-        with self._polling:
+        # A poll takes microseconds, but a Ctrl-C in the midst of one may have left the lock behind.
+        is_taken = self._polling.acquire(timeout=_POLL_LIMIT_SEC)
+        try:
             if self._step is not None:
                 self._end(error=CanceledError("plan must not go on, got a destroyed client."))
+        finally:
+            if is_taken:
+                self._polling.release()
 
     def poll(self) -> None:
         """Go on if there is something to do: called often, on any thread, never blocks."""

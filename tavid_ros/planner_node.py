@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import gc
 import os
-import signal
 import sys
 import threading
 import time
@@ -33,6 +32,7 @@ from tavid_ros.parameters import PlannerParameters, declare, read
 from tavid_ros.publishers import PlanPublishers
 from tavid_ros.shared_memory import remove_stale_segments
 from tavid_ros.spinning import BackgroundExecutor
+from tavid_ros.stop_signal import StopSignal
 from tavid_ros.transitions import answer_impossible_transitions, logged
 from tavid_ros.vital_signs import HEARTBEAT_PERIOD_SEC, VitalSigns
 from tavid_ros.worker_job import WorkerOptions
@@ -285,7 +285,7 @@ def _find_output_dir(parameter: str) -> Path:
     return Path(ros_home) / "tavid" / "plans"
 
 
-def _start(node: PlannerNode, stopping: threading.Event, failed: threading.Event) -> None:
+def _start(node: PlannerNode, stopping: StopSignal, failed: threading.Event) -> None:
     success = TransitionCallbackReturn.SUCCESS
     is_active = node.trigger_configure() == success and node.trigger_activate() == success
     # A signal during the load makes it fail too, and is no failure.
@@ -324,12 +324,11 @@ def main(args: list[str] | None = None) -> int:
     Returns:
         0 after a signal, 1 if the node could not be made or, with autostart, not be configured.
     """
-    stopping, failed = threading.Event(), threading.Event()
+    stopping, failed = StopSignal(), threading.Event()
     num_bytes = remove_stale_segments()
     # rclpy's own handlers would take the context away before the running goal has its result.
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stopping.set())
+    stopping.listen()
     try:
         node = PlannerNode()
     except (TavidError, rclpy.exceptions.ParameterException) as error:

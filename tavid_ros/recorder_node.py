@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import shutil
-import signal
 import sys
 import threading
 import time
@@ -27,6 +26,7 @@ from tavid_ros.parameters import declare, read
 from tavid_ros.recorded_topic import RecordedTopic
 from tavid_ros.recorder_parameters import RecorderParameters
 from tavid_ros.spinning import BackgroundExecutor
+from tavid_ros.stop_signal import StopSignal
 
 __all__ = ["RecorderNode", "main"]
 
@@ -181,9 +181,8 @@ def main(args: list[str] | None = None) -> int:
         0; or 1 if nothing was recorded, or not all could be written.
     """
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    stopping = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stopping.set())
+    stopping = StopSignal()
+    stopping.listen()
     try:
         node = RecorderNode()
     except (TavidError, rclpy.exceptions.ParameterException) as error:

@@ -6,7 +6,6 @@ Every mask carries the stamp and frame of its image, so that the planner can pai
 from __future__ import annotations
 
 import collections
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -35,6 +34,7 @@ from tavid_ros.recent_images import AnyImage, RecentImage, RecentImages
 from tavid_ros.segment_job import JobKind, SegmentJob, SegmentResult, TargetQuery
 from tavid_ros.segment_process import SegmentOptions, SegmentProcess
 from tavid_ros.spinning import BackgroundExecutor
+from tavid_ros.stop_signal import StopSignal
 from tavid_ros.target_state import TargetState
 
 __all__ = ["SegmenterNode", "main"]
@@ -264,9 +264,8 @@ def main(args: list[str] | None = None) -> int:
         0 after a signal, 1 if the segmenter cannot be made or loaded.
     """
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-    stopping = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stopping.set())
+    stopping = StopSignal()
+    stopping.listen()
     try:
         node = SegmenterNode()
     except (TavidError, rclpy.exceptions.ParameterException) as error:

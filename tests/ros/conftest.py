@@ -27,3 +27,18 @@ def graph(tmp_path):
     made = Graph(tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def loner(graph):
+    """A client on a node that nobody spins."""
+    import rclpy
+
+    from tavid_ros.client import PlanClient
+
+    node = rclpy.create_node("loner", context=graph.context)
+    made = PlanClient(node)
+    made.node = node
+    yield made
+    made.destroy()
+    node.destroy_node()

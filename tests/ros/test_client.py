@@ -67,17 +67,6 @@ def client(graph):
 
 
 @pytest.fixture
-def loner(graph):
-    """A client on a node that nobody spins."""
-    node = rclpy.create_node("loner", context=graph.context)
-    made = PlanClient(node)
-    made.node = node
-    yield made
-    made.destroy()
-    node.destroy_node()
-
-
-@pytest.fixture
 def silent(client, monkeypatch):
     """A client whose planner lives but does not answer; `sent` is what it waits for."""
     client.sent = Future()
@@ -206,24 +195,6 @@ def test_progress_callback_that_fails_cancels_and_is_raised(graph, client):
     with pytest.raises(LookupError, match="my own bug"):
         client.request_plan(make_goal(num_inference_steps=100), 60.0, on_progress=fail)
     assert client.request_plan(make_goal(), 30.0).touches_target
-
-
-def test_interrupted_wait_cancels_its_goal(graph, loner):
-    graph.start()
-
-    hit: list[Stopwatch] = []
-
-    def interrupt(progress):
-        if progress.stage == "denoise":
-            hit.append(Stopwatch())
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        loner.request_plan(make_goal(num_inference_steps=100), 60.0, on_progress=interrupt)
-    wait_for(lambda: graph.planner._runner.last_plan)
-    assert graph.planner._runner.last_plan.code is ErrorCode.CANCELED
-    # Not left to a deadline: who presses Ctrl-C wants to be gone.
-    assert hit[0].stop() < 1.0
 
 
 def test_node_that_was_spun_once_is_spun_by_the_client(graph, loner):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -45,15 +46,26 @@ def nodes(scene, tmp_path_factory):
         yield planner_process
 
 
+@contextlib.contextmanager
 def run_example(name, *words):
-    """Start an example in the way of the documentation."""
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "examples" / name), *words],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    """Start an example as the documentation does; one that hangs says where, and is killed."""
+    paths = os.pathsep.join(filter(None, sys.path))
+    process = subprocess.Popen(
+        [sys.executable, "-X", "faulthandler", str(ROOT / "examples" / name), *words],
+        env=os.environ | {"PYTHONPATH": paths},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+    with process:
+        try:
+            yield process
+        except subprocess.TimeoutExpired as error:
+            # Python answers with the stacks of its threads.
+            process.send_signal(signal.SIGABRT)
+            pytest.fail(f"{error}\n{process.communicate()[1]}")
+        finally:
+            process.kill()
 
 
 @pytest.mark.slow
@@ -94,8 +106,7 @@ def test_ctrl_c_cancels_the_goal(nodes, scene):
 def test_without_a_camera_it_says_so(monkeypatch):
     with RosDomain() as domain:
         monkeypatch.setenv("ROS_DOMAIN_ID", str(domain.number))
-        process = run_example("plan_and_print.py", "--timeout", "0.5")
-    with process:
-        _, errors = process.communicate(timeout=60)
+        with run_example("plan_and_print.py", "--timeout", "0.5") as process:
+            _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "error: a planner must be there within 0.5 s" in errors
