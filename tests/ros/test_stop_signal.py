@@ -44,22 +44,33 @@ def test_wait_ends_at_its_limit_and_by_another_thread():
     assert stopping.wait()
 
 
-def test_it_may_be_set_between_any_two_lines_of_its_wait():
+def wait_and_set_at(first_line, *, always):
+    """Wait, with a signal at a line of the wait, or at that and all after; was it seen?"""
     stopping = StopSignal()
     num_lines = 0
 
     def trace(frame, event, argument):
         nonlocal num_lines
         num_lines += 1
-        # What a signal handler does, at a place where a signal may come.
-        stopping.set()
+        if num_lines == first_line or (always and num_lines > first_line):
+            # What a signal handler does, at a place where a signal may come.
+            stopping.set()
         return trace
 
     before = sys.gettrace()
     sys.settrace(trace)
     try:
-        is_set = stopping.wait(30.0)
+        is_set = stopping.wait(0.2)
     finally:
         sys.settrace(before)
-    assert is_set
-    assert num_lines > 2
+    return is_set, num_lines
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_it_may_be_set_between_any_two_lines_of_its_wait(always):
+    _, num_lines = wait_and_set_at(sys.maxsize, always=False)
+    assert num_lines > 5
+    for first_line in range(1, num_lines + 1):
+        is_set, _ = wait_and_set_at(first_line, always=always)
+        # The last event is the return, with its value already taken.
+        assert is_set or first_line == num_lines
