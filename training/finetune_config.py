@@ -28,6 +28,9 @@ class FinetuneConfig:
         lora_alpha: Its scale is alpha / rank.
         supervision: The attention loss.
         image_dropout: How often the conditioning image is zeroed.
+        condition_dropout: How often neither text nor masks are shown, as to the unconditional half
+            of guidance where the base's card says `guide_by_mask`; the attention loss of such a
+            sample is 0.
         num_noisy_images: Encodings of each conditioning image with noise of sigma
             exp(N(-3, 0.5)), of which a step takes one; 0 = the clean image.
         use_mask: False keeps the mask channel at zero, for runs that shall not know the target.
@@ -54,6 +57,7 @@ class FinetuneConfig:
     lora_alpha: float = 64.0
     supervision: SupervisionConfig = dataclasses.field(default_factory=SupervisionConfig)
     image_dropout: float = 0.05
+    condition_dropout: float = 0.0
     num_noisy_images: int = 0
     use_mask: bool = True
     sloppy_masks: bool = False
@@ -73,10 +77,11 @@ class FinetuneConfig:
                 "batch_size, lora_rank and lora_alpha must be positive and finite, got "
                 f"{self.batch_size}, {self.lora_rank}, {self.lora_alpha}. Correct the recipe."
             )
-        if not 0 <= self.image_dropout <= 1:
-            raise ConfigError(
-                f"image_dropout must be in 0..1, got {self.image_dropout}. The default is 0.05."
-            )
+        for name, default in (("image_dropout", 0.05), ("condition_dropout", 0)):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(
+                    f"{name} must be in 0..1, got {getattr(self, name)}. The default is {default}."
+                )
         if not 0 <= self.num_noisy_images <= 64:
             raise ConfigError(
                 f"num_noisy_images must be in 0..64, got {self.num_noisy_images}. Try 4."
@@ -149,6 +154,7 @@ SETTINGS: dict[str, tuple[str | None, str, Callable[[str], Any], str]] = {
     "lora_rank": (None, "lora_rank", int, "a whole number"),
     "lora_alpha": (None, "lora_alpha", float, "a number"),
     "image_dropout": (None, "image_dropout", float, "a number"),
+    "condition_dropout": (None, "condition_dropout", float, "a number"),
     "num_noisy_images": (None, "num_noisy_images", int, "a whole number"),
     "use_mask": (None, "use_mask", _flag, "true or false"),
     "sloppy_masks": (None, "sloppy_masks", _flag, "true or false"),

@@ -57,15 +57,19 @@ class FinetuneLoss:
         self.masks_NSHW = latent_masks(cache, latent_hw)
         self.token_masks_NSQ = latent_masks(cache, self.grid_hw).flatten(2)
         self.max_tokens = pipeline.transformer.config.max_text_seq_length
-        self.token_index = find_tokens(
-            pipeline.tokenizer, cache.captions, config.prompt, self.max_tokens
-        )
+        found = find_tokens(pipeline.tokenizer, cache.captions, config.prompt, self.max_tokens)
+        # Of no text any token will do: its map is recorded like the others and then left out.
+        self.token_index: dict[str | None, list[int]] = {
+            **found,
+            None: [0] * config.prompt.num_slots,
+        }
         self.samples = SampleDrawer(
             cache,
             seed=config.loop.seed,
             batch_size=config.batch_size,
             num_timesteps=pipeline.scheduler.config.num_train_timesteps,
             image_dropout=config.image_dropout,
+            condition_dropout=config.condition_dropout,
         )
 
     def __call__(self, step: int, indices: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -81,7 +85,7 @@ class FinetuneLoss:
         supervision, scheduler = self.config.supervision, self.pipeline.scheduler
         batch = self.samples.draw(step, indices, self.device)
         noisy = scheduler.add_noise(batch.latents_BFCHW, batch.noise_BFCHW, batch.timesteps_B)
-        captions = [self.cache.captions[i] for i in batch.clips_B.tolist()]
+        captions = self._captions(batch)
         recorder = AttentionRecorder(
             token_index=[self.token_index[caption] for caption in captions],
             grid_hw=self.grid_hw,
@@ -89,23 +93,43 @@ class FinetuneLoss:
             direction=supervision.direction,
         )
         masks, masks_BSQ = self._masks(batch.clips_B, step, indices)
-        channels = self._mask_channels(noisy, masks)
+        channels = self._mask_channels(noisy, masks * ~batch.is_bare_B.view(-1, 1, 1, 1))
         prediction = self._predict(noisy, batch, channels, captions, recorder)
         diffusion = diffusion_loss(
             scheduler, prediction.float(), noisy, batch.latents_BFCHW, batch.timesteps_B
         )
         if not supervision.weight:
             return {"loss": diffusion, "diffusion": diffusion}
-        attention = attention_loss(recorder.mean_map(), masks_BSQ, supervision.normalization)
+        attention = self._attention(recorder.mean_map(), masks_BSQ, ~batch.is_bare_B)
         loss = diffusion + supervision.weight * attention
         return {"loss": loss, "diffusion": diffusion, "attention": attention}
+
+    def _captions(self, batch: SampleBatch) -> list[str | None]:
+        captions = [self.cache.captions[i] for i in batch.clips_B.tolist()]
+        return [
+            None if is_bare else caption
+            for caption, is_bare in zip(captions, batch.is_bare_B.tolist(), strict=True)
+        ]
+
+    def _attention(
+        self, map_BSQ: torch.Tensor, masks_BSQ: torch.Tensor, is_shown_B: torch.Tensor
+    ) -> torch.Tensor:
+        """Give the attention loss; without text and masks there is nothing to look at, hence 0."""
+        if not is_shown_B.any():
+            return map_BSQ.sum() * 0
+        is_shown_B = is_shown_B.to(map_BSQ.device)
+        loss = attention_loss(
+            map_BSQ[is_shown_B], masks_BSQ[is_shown_B], self.config.supervision.normalization
+        )
+        # By the whole number, so that it does not matter who shares a forward pass with whom.
+        return loss * is_shown_B.float().mean()
 
     def _predict(
         self,
         noisy_BFCHW: torch.Tensor,
         batch: SampleBatch,
         masks: torch.Tensor,
-        captions: Sequence[str],
+        captions: Sequence[str | None],
         recorder: AttentionRecorder,
     ) -> torch.Tensor:
         with half_precision(self.device, enabled=self.config.uses_bfloat16):
@@ -118,7 +142,7 @@ class FinetuneLoss:
                 return_dict=False,
             )[0]
 
-    def _encode(self, captions: Sequence[str]) -> torch.Tensor:
+    def _encode(self, captions: Sequence[str | None]) -> torch.Tensor:
         if isinstance(self.texts, FrozenTexts):
             return self.texts(captions).to(self.device)
         ids_BL = tokenize_prompts(

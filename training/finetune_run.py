@@ -180,7 +180,7 @@ class FinetuneRun:
             # Its range is over the samples of a forward pass: their number is part of the maths.
             share = self.config.batch_size // engine.num_processes
             identity["micro_batch_size"] = self.config.micro_batch_size or share
-        for name in ("sloppy_masks", "sloppy_loss_masks"):
+        for name in ("sloppy_masks", "sloppy_loss_masks", "condition_dropout"):
             if not identity[name]:
                 # Runs that began before this setting was there are still the same.
                 del identity[name]
@@ -223,7 +223,7 @@ class FinetuneRun:
         pipeline = self.pipeline
         pipeline.text_encoder.to(self.engine.device)
         texts = load_or_build_texts(
-            cache.captions,
+            [*cache.captions, None] if self.config.condition_dropout else cache.captions,
             pipeline.tokenizer,
             pipeline.text_encoder,
             self.config.prompt,

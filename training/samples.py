@@ -47,6 +47,7 @@ class SampleBatch:
         image_BFCHW: Image latents: the first frame's, then zeros; all zeros where dropped.
         noise_BFCHW: Standard normal.
         timesteps_B: int64.
+        is_bare_B: Whether neither text nor masks are shown, bool, on the CPU.
     """
 
     clips_B: torch.Tensor
@@ -54,6 +55,7 @@ class SampleBatch:
     image_BFCHW: torch.Tensor
     noise_BFCHW: torch.Tensor
     timesteps_B: torch.Tensor
+    is_bare_B: torch.Tensor
 
 
 class SampleDrawer:
@@ -65,6 +67,7 @@ class SampleDrawer:
         batch_size: Samples of a step, over all processes.
         num_timesteps: Of the scheduler.
         image_dropout: How often the image latents are zeroed.
+        condition_dropout: How often neither text nor masks are shown.
     """
 
     def __init__(
@@ -75,9 +78,11 @@ class SampleDrawer:
         batch_size: int,
         num_timesteps: int,
         image_dropout: float,
+        condition_dropout: float = 0.0,
     ) -> None:
         self._cache, self._seed, self._batch_size = cache, seed, batch_size
         self._num_timesteps, self._image_dropout = num_timesteps, image_dropout
+        self._condition_dropout = condition_dropout
 
     def step_generator(self, step: int) -> torch.Generator:
         """Make the source of what all samples of a step have in common.
@@ -102,7 +107,7 @@ class SampleDrawer:
             The samples.
         """
         samples = [self._draw_one(step, index) for index in indices]
-        clips, images, noises, timesteps = zip(*samples, strict=True)
+        clips, images, noises, timesteps, bare = zip(*samples, strict=True)
         clips_B = torch.tensor(clips)
         latents_BFCHW = self._cache.latents_NFCHW[clips_B]
         image_BFCHW = torch.zeros_like(latents_BFCHW)
@@ -113,9 +118,10 @@ class SampleDrawer:
             image_BFCHW=image_BFCHW.to(device),
             noise_BFCHW=torch.stack(noises).to(device),
             timesteps_B=torch.tensor(timesteps, device=device),
+            is_bare_B=torch.tensor(bare),
         )
 
-    def _draw_one(self, step: int, index: int) -> tuple[int, torch.Tensor, torch.Tensor, int]:
+    def _draw_one(self, step: int, index: int) -> tuple[int, torch.Tensor, torch.Tensor, int, bool]:
         generator = make_generator(self._seed, SAMPLE, step, index)
         clip = self._pick_clip(step * self._batch_size + index)
         images_KCHW = self._cache.images_NKCHW[clip]
@@ -123,7 +129,9 @@ class SampleDrawer:
         is_kept = float(torch.rand((), generator=generator)) >= self._image_dropout
         timestep = int(torch.randint(self._num_timesteps, (), generator=generator))
         noise = torch.randn(self._cache.latents_NFCHW.shape[1:], generator=generator)
-        return clip, images_KCHW[number] * is_kept, noise, timestep
+        # Drawn last, so that without it all else is as it was before there was such a thing.
+        is_bare = float(torch.rand((), generator=generator)) < self._condition_dropout
+        return clip, images_KCHW[number] * is_kept, noise, timestep, is_bare
 
     def _pick_clip(self, position: int) -> int:
         epoch, place = divmod(position, len(self._cache))

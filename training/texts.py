@@ -6,7 +6,7 @@ Shapes: B samples, L text tokens, D text width, S slots, N captions.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -22,20 +22,24 @@ __all__ = ["FrozenTexts", "TrainedTokens", "find_tokens", "load_or_build_texts",
 
 
 def tokenize_prompts(
-    tokenizer: PreTrainedTokenizerBase, captions: Sequence[str], config: PromptConfig, length: int
+    tokenizer: PreTrainedTokenizerBase,
+    captions: Sequence[str | None],
+    config: PromptConfig,
+    length: int,
 ) -> torch.Tensor:
     """Tokenize captions with the sentence of the slot words, as the pipeline does.
 
     Args:
         tokenizer: Of the model.
-        captions: Without the sentence.
+        captions: Without the sentence; None for no text at all, as the unconditional half of
+            guidance has it.
         config: Sentence and words.
         length: Tokens after padding.
 
     Returns:
         Token ids, int64 (B, L).
     """
-    prompts = [build_prompt(caption, config) for caption in captions]
+    prompts = ["" if caption is None else build_prompt(caption, config) for caption in captions]
     return tokenizer(
         prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
     ).input_ids
@@ -68,10 +72,10 @@ class FrozenTexts:
         states: Per caption its states (L, D), on the CPU.
     """
 
-    def __init__(self, states: dict[str, torch.Tensor]) -> None:
+    def __init__(self, states: Mapping[str | None, torch.Tensor]) -> None:
         self._states = states
 
-    def __call__(self, captions: Sequence[str]) -> torch.Tensor:
+    def __call__(self, captions: Sequence[str | None]) -> torch.Tensor:
         """Give the states of captions.
 
         Args:
@@ -123,7 +127,7 @@ class TrainedTokens(nn.Module):
 
 @torch.no_grad()
 def load_or_build_texts(
-    captions: Sequence[str],
+    captions: Sequence[str | None],
     tokenizer: PreTrainedTokenizerBase,
     text_encoder: T5EncoderModel,
     config: PromptConfig,
@@ -133,7 +137,7 @@ def load_or_build_texts(
     """Read the states of all captions, or encode the captions and write them.
 
     Args:
-        captions: Without the sentence.
+        captions: Without the sentence; None for no text at all.
         tokenizer: Of the model.
         text_encoder: In eval mode; encodes on its device.
         config: Sentence and words.
@@ -147,7 +151,7 @@ def load_or_build_texts(
         InputError: If the file was made from other captions or by another text encoder.
         StorageError: If it cannot be written.
     """
-    known = sorted(set(captions))
+    known = sorted(set(captions), key=lambda caption: (caption is None, caption or ""))
     ids_NL = tokenize_prompts(tokenizer, known, config, length)
     key = _key(ids_NL, text_encoder)
     found = read_cache(path, key, "text cache must belong to these captions and this model")

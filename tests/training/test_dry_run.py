@@ -73,6 +73,7 @@ def test_paper_recipe_is_the_papers_to_the_letter():
         "supervision.direction": "v2t",
         "supervision.normalization": "sample_min_max",
         "image_dropout": 0.05,
+        "condition_dropout": 0.0,
         "num_noisy_images": 4,
         "use_mask": True,
         "sloppy_masks": False,

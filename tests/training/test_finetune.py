@@ -83,6 +83,7 @@ def test_without_the_attention_loss_it_runs_too(run):
         ["attention_direction=t2v", "map_normalization=none", "sentence_position=append"],
         ["block_choice=uniform", "num_blocks_per_step=2", "map_normalization=batch_min_max"],
         ["num_noisy_images=2", "block_choice=all", "gradient_checkpointing=true"],
+        ["condition_dropout=0.5", "micro_batch_size=1"],
         ["slot_words=target,source", "sentence=The {actor} interacts with {target} object."],
         ["slot_words=target,source,box", "sentence=The {actor} puts {target} on {slot_3} ."],
     ],
@@ -231,6 +232,8 @@ def test_unusable_engine_settings_are_refused():
         (["base_dtype=int8"], "base_dtype must be one of float32, bfloat16"),
         (["base_dtype=bfloat16", "precision=float32"], "precision must be bfloat16 on a base"),
         (["micro_batch_size=9"], r"micro_batch_size must be in 1\.\.8, got 9"),
+        (["condition_dropout=1.5"], r"condition_dropout must be in 0\.\.1, got 1\.5"),
+        (["image_dropout=-1"], r"image_dropout must be in 0\.\.1, got -1\.0. The default is 0\.05"),
     ):
         with pytest.raises(ConfigError, match=message):
             with_settings(RECIPES["mini"](), settings)

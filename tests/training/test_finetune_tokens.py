@@ -36,7 +36,7 @@ def train(folder, *settings):
 
 @pytest.mark.parametrize("is_trained", [True, False])
 def test_added_tokens_reach_the_planner(tmp_path, is_trained):
-    trained = train(tmp_path, f"train_tokens={str(is_trained).lower()}")
+    trained = train(tmp_path, f"train_tokens={str(is_trained).lower()}", "condition_dropout=0.3")
     rows = load_file(tmp_path / "adapter" / "token_embeddings.safetensors")["weight"].float()
     plain, tokenizer = make_text_encoder(), make_tokenizer()
     ids = add_slot_tokens(tokenizer, plain, ["[TGT]", "[SRC]"])
