@@ -36,11 +36,13 @@ def draw_curves(rows: Sequence[ResultRow], scenes: str, path: Path) -> Path | No
     curves = [row for row in here if len(row.curve) > 1]
     if not curves:
         return None
-    figure, axes = start_figure(8, 4.5)
-    for row in curves:
+    figure, axes = start_figure(9, 4.5)
+    for number, row in enumerate(curves):
         steps, rates = zip(*row.curve, strict=True)
         style = {"linewidth": 2.5} if row.group == "main" else {"linewidth": 1, "linestyle": "--"}
-        axes.plot(steps, rates, marker="o", markersize=4, label=row.title, **style)
+        # The colours begin anew after ten.
+        marker = "o" if number < 10 else "s"
+        axes.plot(steps, rates, marker=marker, markersize=4, label=row.title, **style)
     untrained = [row for row in here if row.step == 0]
     # Told apart even where they lie on each other.
     styles = itertools.cycle((("black", ":"), ("grey", "-."), ("lightgrey", "-")))
@@ -83,7 +85,8 @@ def _finish(
     axes.set_xticks(places, [f"{place:,}" for place in places])
     axes.minorticks_off()
     axes.set(xlabel=label, ylabel="target contact", ylim=(0, 1), title=title)
-    axes.legend(fontsize=7, loc="upper left")
+    # Beside the axes: there is no corner that a curve may not go through.
+    axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=130)
     return path
