@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.scene_hits import draw_means, scene_hits
+from training.scene_hits import SAME_DIGITS, draw_means, scene_hits
 
 __all__ = ["Area", "Curve", "common_range", "measure_area"]
 
@@ -83,7 +83,7 @@ def measure_area(curve: Curve, places: tuple[int, int] | None) -> Area | None:
     low, high = np.percentile(_areas(at_P, draw_means(hits_PN)), [2.5, 97.5])
     return Area(
         value=float(_areas(at_P, hits_PN.mean(1)[None])[0]),
-        interval=(float(low), float(high)),
+        interval=(round(float(low), SAME_DIGITS), round(float(high), SAME_DIGITS)),
         places=places,
     )
 
@@ -102,4 +102,4 @@ def _known(curve: Curve, places: Sequence[int]) -> list[list[str]]:
 def _areas(at_P: NDArray[np.float64], rates_KP: NDArray[np.float64]) -> NDArray[np.float64]:
     logs = np.log(at_P)
     means_KP = (rates_KP[:, 1:] + rates_KP[:, :-1]) / 2
-    return means_KP @ np.diff(logs) / (logs[-1] - logs[0])
+    return (means_KP @ np.diff(logs) / (logs[-1] - logs[0])).round(SAME_DIGITS)

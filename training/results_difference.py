@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from training.results_table import ResultRow
-from training.scene_hits import draw_means, scene_hits
+from training.scene_hits import SAME_DIGITS, draw_means, scene_hits
 
 __all__ = ["Difference", "compare"]
 
@@ -59,8 +59,11 @@ def compare(row: ResultRow, other: ResultRow) -> Difference | None:
         return None
     num_scenes = min(len(letters) for seeds in pair for letters in seeds)
     hits_RN = np.stack([scene_hits([letters[:num_scenes] for letters in seeds]) for seeds in pair])
-    value, draws_K = float(np.subtract(*hits_RN.mean(1))), np.subtract(*draw_means(hits_RN).T)
+    value = float(np.subtract(*hits_RN.mean(1)))
+    draws_K = np.subtract(*draw_means(hits_RN).T).round(SAME_DIGITS)
     low, high = np.percentile(draws_K, [2.5, 97.5])
     return Difference(
-        value=value, interval=(round(float(low), 4), round(float(high), 4)), num_scenes=num_scenes
+        value=round(value, SAME_DIGITS),
+        interval=(round(float(low), 4), round(float(high), 4)),
+        num_scenes=num_scenes,
     )

@@ -10,9 +10,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["draw_means", "scene_hits"]
+__all__ = ["SAME_DIGITS", "draw_means", "scene_hits"]
 
 NUM_DRAWS = 2000
+# In which order a sum is added depends on the processor, and the last bits on that: what is kept
+# of it is the same everywhere, or the committed tables would differ from one machine to the next.
+SAME_DIGITS = 9
 
 
 def scene_hits(seeds: Sequence[str]) -> NDArray[np.float64]:
@@ -39,4 +42,4 @@ def draw_means(hits_RN: NDArray[np.float64]) -> NDArray[np.float64]:
     num_scenes = hits_RN.shape[1]
     rng = np.random.default_rng(0)
     counts_KN = rng.multinomial(num_scenes, np.full(num_scenes, 1 / num_scenes), size=NUM_DRAWS)
-    return counts_KN @ hits_RN.T / num_scenes
+    return (counts_KN @ hits_RN.T / num_scenes).round(SAME_DIGITS)
