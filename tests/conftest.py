@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tavid_ros.ros_domain import RosDomain
-
 # Read when these libraries are first imported, hence before any test module is.
 os.environ.setdefault("MUJOCO_GL", "osmesa")
 os.environ.setdefault("PYOPENGL_PLATFORM", "osmesa")
@@ -23,12 +21,23 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # A shell has its background jobs ignore Ctrl-C, which tests send to what they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-# Two runs on one machine, and two workers of one run, must not hear each other.
-_DOMAIN = RosDomain()
-os.environ["ROS_DOMAIN_ID"] = str(_DOMAIN.number)
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # As many threads as cores in each of two workers would wait for each other.
+    # As many threads as cores in each of two workers would wait for each other, and numpy's do so
+    # without ever sleeping.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def _enter_domain():
+    """Take a ROS domain: two runs on one machine, two workers of one run, must not hear others."""
+    # Here, because numpy comes with it, which reads the number of its threads just then.
+    from tavid_ros.ros_domain import RosDomain
+
+    domain = RosDomain()
+    os.environ["ROS_DOMAIN_ID"] = str(domain.number)
+    return domain
+
+
+_DOMAIN = _enter_domain()
 
 # The suite says the same of the same code each time; a release looks further:
 # pytest --hypothesis-profile=release

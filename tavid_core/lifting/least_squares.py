@@ -1,4 +1,4 @@
-"""Small robust least squares with few variables per row: Levenberg-Marquardt, numpy only.
+"""Small robust least squares with few variables per row: Levenberg-Marquardt on sparse matrices.
 
 Shape suffixes: R rows of one kind, M variables that a row depends on, N all variables.
 """
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array, csc_array, diags_array, eye_array
+from scipy.sparse.linalg import splu
 
 __all__ = ["LeastSquaresFit", "Rows", "minimize"]
 
@@ -95,8 +97,8 @@ def minimize(
     normal, gradient = _normal_equations(rows, len(values))
     while not is_converged and iteration < max_iterations and damping < MAX_DAMPING:
         iteration += 1
-        damped = normal + np.diag(damping * (np.diag(normal) + 1e-9))
-        candidate = values - np.linalg.solve(damped, gradient)
+        damped = normal + diags_array(damping * (normal.diagonal() + 1e-9))
+        candidate = values - _solve(damped, gradient)
         new_rows = make_rows(candidate)
         new_cost = sum(row.cost for row in new_rows)
         # Written so that NaN counts as worse.
@@ -110,20 +112,42 @@ def minimize(
     is_converged = is_converged or damping >= MAX_DAMPING
     # The ridge keeps a variable that no row pins down from stopping everything: it gets a variance
     # so large that nobody trusts it.
-    variance = np.diag(np.linalg.inv(normal + RIDGE * np.eye(len(values))))
+    ridged = normal + RIDGE * eye_array(len(values))
+    variance = np.diag(_solve(ridged, np.eye(len(values))))
     return LeastSquaresFit(values, np.maximum(variance, 0.0), cost, iteration, is_converged)
 
 
 def _normal_equations(
     rows: Sequence[Rows], num_values: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    flat = np.zeros(num_values * num_values)
+) -> tuple[csc_array, NDArray[np.float64]]:
+    cells, products = [], []
     gradient = np.zeros(num_values)
     for kind in rows:
         weighted = kind.jacobian * kind.weight[:, None]
-        products = weighted[:, :, None] * kind.jacobian[:, None, :]
-        cells = kind.variables[:, :, None] * num_values + kind.variables[:, None, :]
-        np.add.at(flat, cells.ravel(), products.ravel())
+        pairs = np.broadcast_arrays(kind.variables[:, :, None], kind.variables[:, None, :])
+        cells.append(np.stack([side.ravel() for side in pairs]))
+        products.append((weighted[:, :, None] * kind.jacobian[:, None, :]).ravel())
         pull = weighted * kind.residual[:, None]
         np.add.at(gradient, kind.variables.ravel(), pull.ravel())
-    return flat.reshape(num_values, num_values), gradient
+    places = np.concatenate(cells, axis=1)
+    normal = coo_array((np.concatenate(products), tuple(places)), shape=(num_values, num_values))
+    return normal.tocsc(), gradient
+
+
+def _solve(matrix: csc_array, right_side: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Solve a symmetric positive definite system; NaN if it is none.
+
+    A dense solver of numpy would wake a thread per core for it, and on a robot whose cores have
+    other work these wait for each other for longer than one of them needs alone.
+    """
+    try:
+        factors = splu(
+            matrix.tocsc(),
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+    except RuntimeError:
+        # What SuperLU says of a singular matrix, and of one that holds NaN or infinity.
+        return np.full_like(right_side, np.nan)
+    return factors.solve(right_side)

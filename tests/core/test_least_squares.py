@@ -46,3 +46,32 @@ def test_circle_through_points():
 def test_variable_that_nothing_speaks_for_is_told_to_be_unknown():
     fit = minimize(measurements(np.array([1.0])), np.zeros(2))
     assert fit.variance[1] > 1e3
+
+
+def test_values_and_variances_are_those_of_the_dense_problem():
+    rng = np.random.default_rng(0)
+    # A chain, as frames in time are, of which every row also knows the one variable at the end.
+    index = np.stack([np.arange(39), np.arange(1, 40), np.full(39, 40)], axis=1)
+    index = np.concatenate([index, np.stack([np.arange(39), np.zeros(39, int), index[:, 2]], 1)])
+    index = np.concatenate([index[index[:, 0] != index[:, 1]], [[39, 0, 40]]])
+    jacobian, measured = rng.normal(size=index.shape), rng.normal(size=len(index))
+
+    def make_rows(x):
+        return [Rows(index, jacobian, (jacobian * x[index]).sum(1) - measured)]
+
+    dense = np.zeros((len(index), 41))
+    np.put_along_axis(dense, index, jacobian, axis=1)
+    fit = minimize(make_rows, np.zeros(41), tolerance=1e-12)
+    np.testing.assert_allclose(fit.values, np.linalg.lstsq(dense, measured)[0], atol=1e-4)
+    variance = np.diag(np.linalg.inv(dense.T @ dense + 1e-6 * np.eye(41)))
+    np.testing.assert_allclose(fit.variance, variance, rtol=1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_derivatives_that_are_no_numbers_leave_the_start(value):
+    def make_rows(x):
+        return [Rows(np.array([[0, 1]]), np.full((1, 2), value), np.ones(1))]
+
+    fit = minimize(make_rows, np.array([3.0, 4.0]))
+    assert fit.values.tolist() == [3.0, 4.0]
+    assert np.isnan(fit.variance).all()
