@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from diffusers import SchedulerMixin
 from numpy.typing import NDArray
 
 from tavid_core.adapter_manifest import AdapterManifest
@@ -67,6 +68,11 @@ class ClipNoiser:
     def __init__(self, pipeline: TargetAwarePipeline, manifest: AdapterManifest | None) -> None:
         self._pipeline, self._manifest = pipeline, manifest
         self._device = pipeline.transformer.device
+
+    @property
+    def scheduler(self) -> SchedulerMixin:
+        """The model's own."""
+        return self._pipeline.scheduler
 
     def text(self, caption: str) -> str:
         """Say what the text encoder is given for a caption.
@@ -141,22 +147,43 @@ class ClipNoiser:
         Returns:
             The pass.
         """
-        latents_BFCHW, transformer = clip.latents_BFCHW, self._pipeline.transformer
+        latents_BFCHW = clip.latents_BFCHW
         noise = torch.randn(latents_BFCHW.shape, generator=generator).to(self._device)
         timestep_B = torch.tensor([timestep], device=self._device)
         noisy = self._pipeline.scheduler.add_noise(latents_BFCHW, noise, timestep_B)
+        prediction = self.velocity(clip, noisy, timestep, attention_kwargs)
+        return NoisedPass(prediction_BFCHW=prediction, noisy_BFCHW=noisy, timestep_B=timestep_B)
+
+    @torch.no_grad()
+    def velocity(
+        self,
+        clip: EncodedClip,
+        noisy_BFCHW: torch.Tensor,
+        timestep: int,
+        attention_kwargs: Mapping[str, Any] | None = None,
+    ) -> torch.Tensor:
+        """Let the transformer predict, from latents that have been noised or denoised in part.
+
+        Args:
+            clip: What `encode` gave; its clean latents are not looked at.
+            noisy_BFCHW: Scaled latents at this timestep.
+            timestep: Of the scheduler, from 0.
+            attention_kwargs: As the transformer takes them.
+
+        Returns:
+            The transformer's output, float32 (B, F, C, H, W).
+        """
+        transformer = self._pipeline.transformer
         with half_precision(self._device):
             prediction = transformer(
-                hidden_states=torch.cat([noisy, clip.conditions_BFCHW], dim=2),
+                hidden_states=torch.cat([noisy_BFCHW, clip.conditions_BFCHW], dim=2),
                 encoder_hidden_states=clip.states_BLD,
-                timestep=timestep_B,
-                image_rotary_emb=rotary_embedding(transformer, latents_BFCHW.shape[1]),
+                timestep=torch.tensor([timestep], device=self._device),
+                image_rotary_emb=rotary_embedding(transformer, noisy_BFCHW.shape[1]),
                 attention_kwargs=None if attention_kwargs is None else dict(attention_kwargs),
                 return_dict=False,
             )[0]
-        return NoisedPass(
-            prediction_BFCHW=prediction.float(), noisy_BFCHW=noisy, timestep_B=timestep_B
-        )
+        return prediction.float()
 
     def _mask_channels(
         self, latents_BFCHW: torch.Tensor, masks: Sequence[NDArray[np.bool_]]

@@ -6,6 +6,9 @@ the training of the transformer. A wider decoder begins with `training.widen`.
 Most steps see small windows around something that moves; the last ones see whole clips, as the
 planner decodes them: the group norms of a decoder that has seen windows alone shift the colours of
 whole frames.
+
+`--imagined MODEL` shows it, beside the encoder's latents, those that the model imagines of the same
+clips, and `--critic` has its videos judged for sharpness too.
 """
 
 from __future__ import annotations
@@ -19,9 +22,12 @@ import numpy as np
 import torch
 from diffusers import AutoencoderKLCogVideoX
 from numpy.typing import NDArray
+from torch import nn
 
 from training.cache import load_or_build_cache
+from training.critic import AdversarialLoss, VideoCritic
 from training.device import half_precision, pick_device
+from training.imagined_latents import load_or_build_imagined
 from training.loop_config import LoopConfig
 from training.losses import frame_loss
 from training.mini import frames_to_tensor
@@ -33,6 +39,8 @@ LATENT_NOISE = 0.08
 # A quarter of a clip of the mini world, in latents.
 WINDOW_HW = (8, 12)
 FULL_SHARE = 0.25
+# Of the samples, where there are imagined latents.
+IMAGINED_SHARE = 0.8
 
 
 def _draw_window(latents_FCHW: torch.Tensor, generator: torch.Generator) -> tuple[slice, slice]:
@@ -52,14 +60,19 @@ def _draw_window(latents_FCHW: torch.Tensor, generator: torch.Generator) -> tupl
 
 
 def _cut(
-    latents_BFCHW: torch.Tensor, frames_BTHWC: torch.Tensor, generator: torch.Generator
+    latents_BFCHW: torch.Tensor,
+    shown_BFCHW: torch.Tensor,
+    frames_BTHWC: torch.Tensor,
+    generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cut a window out of each clip, the same out of its latents and its frames."""
+    """Cut a window out of each clip, the same out of the latents that are shown and its frames."""
     factor = frames_BTHWC.shape[2] // latents_BFCHW.shape[3]
     latents, frames = [], []
-    for latents_FCHW, frames_THWC in zip(latents_BFCHW, frames_BTHWC, strict=True):
+    for latents_FCHW, shown_FCHW, frames_THWC in zip(
+        latents_BFCHW, shown_BFCHW, frames_BTHWC, strict=True
+    ):
         rows, columns = _draw_window(latents_FCHW, generator)
-        latents.append(latents_FCHW[..., rows, columns])
+        latents.append(shown_FCHW[..., rows, columns])
         rows_px, columns_px = (
             slice(factor * part.start, factor * part.stop) for part in (rows, columns)
         )
@@ -74,6 +87,9 @@ def train_decoder(
     loop: LoopConfig,
     folder: Path,
     full_share: float = FULL_SHARE,
+    *,
+    imagined_NFCHW: torch.Tensor | None = None,
+    critic_weight: float = 0.0,
 ) -> None:
     """Train the decoder on slightly noisy latents of windows, then of whole clips.
 
@@ -84,36 +100,48 @@ def train_decoder(
         loop: The schedule.
         folder: Of the run.
         full_share: Share of the steps, at the end, that see whole clips; 0..1.
+        imagined_NFCHW: Scaled latents that a model imagined of the clips, shown in most steps;
+            None = none.
+        critic_weight: Of a critic's opinion, in units of the error; 0 = no critic.
     """
     vae.requires_grad_(False)
     vae.decoder.requires_grad_(True)
     scale, device = vae.config.scaling_factor, vae.device
+    modules: dict[str, nn.Module] = {"vae": vae}
+    judge = None
+    if critic_weight:
+        torch.manual_seed(loop.seed)
+        modules["critic"] = VideoCritic().to(device)
+        last_weight = vae.decoder.conv_out.conv.weight
+        judge = AdversarialLoss(modules["critic"], last_weight, critic_weight)
 
-    def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    def draw(step: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         index_B = torch.randint(len(clips), (BATCH_SIZE,), generator=generator)
         latents_BFCHW = latents_NFCHW[index_B]
         frames_BTHWC = torch.from_numpy(clips[index_B.numpy()])
-        if step < (1 - full_share) * loop.num_steps:
-            latents_BFCHW, frames_BTHWC = _cut(latents_BFCHW, frames_BTHWC, generator)
         noise = torch.randn(latents_BFCHW.shape, generator=generator)
-        noisy_BCFHW = (latents_BFCHW + LATENT_NOISE * noise).transpose(1, 2) / scale
+        shown_BFCHW = latents_BFCHW + LATENT_NOISE * noise
+        if imagined_NFCHW is not None:
+            is_imagined_B = torch.rand(BATCH_SIZE, generator=generator) < IMAGINED_SHARE
+            shown_BFCHW[is_imagined_B] = imagined_NFCHW[index_B[is_imagined_B]]
+        if step < (1 - full_share) * loop.num_steps:
+            return _cut(latents_BFCHW, shown_BFCHW, frames_BTHWC, generator)
+        return shown_BFCHW, frames_BTHWC
+
+    def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        latents_BFCHW, frames_BTHWC = draw(step, generator)
         with half_precision(device):
-            output_BCTHW = vae.decode(noisy_BCFHW.to(device)).sample
-        truth_BCTHW = frames_to_tensor(frames_BTHWC).to(device)
-        return {"loss": frame_loss(output_BCTHW.float(), truth_BCTHW, edge_weight=0.5)}
+            output_BCTHW = vae.decode((latents_BFCHW.transpose(1, 2) / scale).to(device)).sample
+        output_BCTHW, truth_BCTHW = output_BCTHW.float(), frames_to_tensor(frames_BTHWC).to(device)
+        error = frame_loss(output_BCTHW, truth_BCTHW, edge_weight=0.5)
+        if judge is None:
+            return {"loss": error}
+        return judge(step, error, output_BCTHW, truth_BCTHW)
 
-    apply_weights({"vae": vae}, run_loop(loop, folder, {"vae": vae}, loss_of, title="decoder"))
+    apply_weights(modules, run_loop(loop, folder, modules, loss_of, title="decoder"))
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Train the decoder of RUN/vae and write it back.
-
-    Args:
-        arguments: Words after the command, or None for the process's own.
-
-    Returns:
-        The exit status.
-    """
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training.pretrain_decoder",
         description=__doc__,
@@ -134,9 +162,37 @@ def main(arguments: list[str] | None = None) -> int:
         default=FULL_SHARE,
         help="of the steps, that see whole clips [%(default)s]",
     )
-    options = parser.parse_args(arguments)
+    parser.add_argument(
+        "--imagined",
+        metavar="MODEL",
+        help='"mini" or a folder: show what this model imagines of the clips too',
+    )
+    parser.add_argument(
+        "--adapter", default="default", help='of that model: a folder, "default" or "none"'
+    )
+    parser.add_argument(
+        "--critic",
+        type=float,
+        default=0.0,
+        metavar="WEIGHT",
+        help="of a critic's opinion, in units of the error; 0 = no critic [%(default)s]",
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Train the decoder of RUN/vae and write it back.
+
+    Args:
+        arguments: Words after the command, or None for the process's own.
+
+    Returns:
+        The exit status.
+    """
+    options = _make_parser().parse_args(arguments)
     vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval()
-    vae.to(pick_device(options.device))
+    device = pick_device(options.device)
+    vae.to(device)
     cache = load_or_build_cache(
         options.clips, vae, options.out / "latents.safetensors", options.limit
     )
@@ -147,8 +203,25 @@ def main(arguments: list[str] | None = None) -> int:
         max_minutes=options.max_minutes,
     )
     clips = load_clips(options.clips, options.limit)
+    imagined = None
+    if options.imagined is not None:
+        imagined = load_or_build_imagined(
+            options.clips,
+            options.imagined,
+            options.out / "imagined.safetensors",
+            vae=vae,
+            adapter=options.adapter,
+            limit=options.limit,
+        )
     train_decoder(
-        vae, cache.latents_NFCHW, clips, loop, options.out / "decoder_run", options.full_share
+        vae,
+        cache.latents_NFCHW,
+        clips,
+        loop,
+        options.out / "decoder_run",
+        options.full_share,
+        imagined_NFCHW=imagined,
+        critic_weight=options.critic,
     )
     vae.save_pretrained(options.out / "vae")
     print(json.dumps({"vae": str(options.out / "vae")}))

@@ -68,6 +68,22 @@ def test_the_decoder_alone_leaves_the_latents_as_they_were(run):
     assert pretrain.main([*common, "--steps", "2", "--batch-size", "2"]) == 0
 
 
+def test_a_decoder_meets_what_the_model_imagines_and_a_critic(run, tmp_path):
+    words = ["--clips", str(run / "clips"), "--out", str(tmp_path), "--steps", "2"]
+    words += ["--full-share", "0.5", "--critic", "0.5", "--imagined", str(run / "base")]
+    (tmp_path / "latents.safetensors").symlink_to(run / "latents.safetensors")
+    shutil.copytree(run / "vae", tmp_path / "vae")
+    assert pretrain_decoder.main([*words, "--adapter", "none"]) == 0
+    file = "vae/diffusion_pytorch_model.safetensors"
+    before, after = load_file(run / file), load_file(tmp_path / file)
+    assert before.keys() == after.keys(), "the critic stays here"
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith("decoder.") for name in changed)
+    log = (tmp_path / "decoder_run" / "log.jsonl").read_text().splitlines()
+    assert {"loss", "error", "critic"} <= json.loads(log[-1]).keys()
+
+
 def test_windows_lie_where_something_moves():
     latents_FCHW = torch.zeros(5, 16, 16, 24)
     latents_FCHW[3:, :, 12, 20] = 1.0
