@@ -9,13 +9,15 @@ Shapes: B batch, T frames, C channels, H rows, W columns; 1 score per place.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from tavid_core.errors import ConfigError
 
-__all__ = ["AdversarialLoss", "VideoCritic"]
+__all__ = ["AdversarialLoss", "VideoCritic", "check_weight"]
 
 WIDTH = 24
 # Of the gradient's length: an error that is almost nothing must not make the critic's say endless.
@@ -23,6 +25,21 @@ MIN_GRADIENT = 1e-6
 # Steps that the critic learns alone, and in which its say then grows: at first it knows nothing.
 SILENT_STEPS, GROWING_STEPS = 60, 100
 LEAK = 0.2
+
+
+def check_weight(weight: float) -> None:
+    """Refuse a weight that no opinion can have.
+
+    Args:
+        weight: Of the opinion, in units of the error.
+
+    Raises:
+        ConfigError: If it is not above 0 and finite.
+    """
+    if not 0 < weight < math.inf:
+        raise ConfigError(
+            f"weight must be above 0 and finite, got {weight}. Leave the critic out for 0."
+        )
 
 
 class VideoCritic(nn.Module):
@@ -73,7 +90,7 @@ class AdversarialLoss:
         weight: Length of the opinion's gradient in units of the error's; above 0.
 
     Raises:
-        ConfigError: If the weight is not above 0.
+        ConfigError: If the weight is not above 0 and finite.
 
     References:
         Esser, Rombach and Ommer, Taming transformers (arXiv 2012.09841), equation 7: the scale;
@@ -82,8 +99,7 @@ class AdversarialLoss:
     """
 
     def __init__(self, critic: VideoCritic, last_weight: nn.Parameter, weight: float) -> None:
-        if not weight > 0:
-            raise ConfigError(f"weight must be above 0, got {weight}. Leave the critic out for 0.")
+        check_weight(weight)
         self._critic, self._last_weight, self._weight = critic, last_weight, weight
 
     def __call__(

@@ -15,6 +15,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from diffusers import AutoencoderKLCogVideoX, CogVideoXDDIMScheduler
 from tqdm import tqdm
@@ -69,14 +70,14 @@ class ImaginedLatents:
             InputError: If a clip cannot be read, is of another size than the model's, or has no
                 mask for a slot.
         """
-        return {"latents_NFCHW": torch.cat([self._imagine(index) for index in indices])}
+        scheduler = CogVideoXDDIMScheduler.from_config(self.noiser.scheduler.config)
+        scheduler.set_timesteps(self.num_steps)
+        return {"latents_NFCHW": torch.cat([self._imagine(index, scheduler) for index in indices])}
 
-    def _imagine(self, index: int) -> torch.Tensor:
+    def _imagine(self, index: int, scheduler: CogVideoXDDIMScheduler) -> torch.Tensor:
         record, generator = self.records[index], torch.Generator().manual_seed(index)
         masks = read_slot_masks(self.folder, record, self.num_slots) if self.num_slots else ()
         clip = self.noiser.encode(read_frames(self.folder, record), masks, record.text)
-        scheduler = CogVideoXDDIMScheduler.from_config(self.noiser.scheduler.config)
-        scheduler.set_timesteps(self.num_steps)
         count = 1 + int(torch.randint(MAX_LAST_STEPS, (), generator=generator))
         timesteps = scheduler.timesteps[-count:]
         noise = torch.randn(clip.latents_BFCHW.shape, generator=generator)
@@ -129,21 +130,20 @@ def load_or_build_imagined(
     key = hashlib.sha256(json.dumps([*parts, files]).encode()).hexdigest()
     demand = "imagined latents must be those of these clips by this model"
     found = read_cache(path, key, demand)
-    if found is not None:
-        return found[0]["latents_NFCHW"]
-    imagine = ImaginedLatents(
-        noiser=ClipNoiser(pipeline, manifest),
-        num_steps=read_model_card(base).num_inference_steps,
-        num_slots=num_slots,
-        folder=folder,
-        records=records,
-    )
-    blocks = CacheBlocks(path, key, files)
-    with tqdm(total=len(files), desc="imagine", unit="clip") as bar:
-        computed = blocks.compute(imagine, bar.update)
-    write_joined(path, computed, {"key": key})
-    blocks.remove()
-    return torch.cat([block["latents_NFCHW"] for block in computed])
+    if found is None:
+        imagine = ImaginedLatents(
+            noiser=ClipNoiser(pipeline, manifest),
+            num_steps=read_model_card(base).num_inference_steps,
+            num_slots=num_slots,
+            folder=folder,
+            records=records,
+        )
+        blocks = CacheBlocks(path, key, files)
+        with tqdm(total=len(files), desc="imagine", unit="clip") as bar:
+            write_joined(path, blocks.compute(imagine, bar.update), {"key": key})
+        blocks.remove()
+        found = safetensors.torch.load_file(path), {}
+    return found[0]["latents_NFCHW"]
 
 
 def _check_encoder(

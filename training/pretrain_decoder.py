@@ -24,8 +24,9 @@ from diffusers import AutoencoderKLCogVideoX
 from numpy.typing import NDArray
 from torch import nn
 
+from tavid_core.errors import TavidError
 from training.cache import load_or_build_cache
-from training.critic import AdversarialLoss, VideoCritic
+from training.critic import AdversarialLoss, VideoCritic, check_weight
 from training.device import half_precision, pick_device
 from training.imagined_latents import load_or_build_imagined
 from training.loop_config import LoopConfig
@@ -80,6 +81,29 @@ def _cut(
     return torch.stack(latents), torch.stack(frames)
 
 
+def _draw_samples(
+    latents_NFCHW: torch.Tensor,
+    imagined_NFCHW: torch.Tensor | None,
+    clips: NDArray[np.uint8],
+    generator: torch.Generator,
+    *,
+    is_whole: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw latents that are shown to the decoder, and the frames that it should make of them."""
+    index_B = torch.randint(len(clips), (BATCH_SIZE,), generator=generator)
+    latents_BFCHW = latents_NFCHW[index_B]
+    frames_BTHWC = torch.from_numpy(clips[index_B.numpy()])
+    noise = torch.randn(latents_BFCHW.shape, generator=generator)
+    shown_BFCHW = latents_BFCHW + LATENT_NOISE * noise
+    if imagined_NFCHW is not None:
+        is_imagined_B = torch.rand(BATCH_SIZE, generator=generator) < IMAGINED_SHARE
+        shown_BFCHW[is_imagined_B] = imagined_NFCHW[index_B[is_imagined_B]]
+    if is_whole:
+        return shown_BFCHW, frames_BTHWC
+    # Where it is cut is told by what the encoder says: noise changes in time everywhere.
+    return _cut(latents_BFCHW, shown_BFCHW, frames_BTHWC, generator)
+
+
 def train_decoder(
     vae: AutoencoderKLCogVideoX,
     latents_NFCHW: torch.Tensor,
@@ -103,6 +127,10 @@ def train_decoder(
         imagined_NFCHW: Scaled latents that a model imagined of the clips, shown in most steps;
             None = none.
         critic_weight: Of a critic's opinion, in units of the error; 0 = no critic.
+
+    Raises:
+        ConfigError: If the weight is negative or not finite, or `folder` holds checkpoints of a run
+            that trained something else, as with and without a critic.
     """
     vae.requires_grad_(False)
     vae.decoder.requires_grad_(True)
@@ -115,21 +143,14 @@ def train_decoder(
         last_weight = vae.decoder.conv_out.conv.weight
         judge = AdversarialLoss(modules["critic"], last_weight, critic_weight)
 
-    def draw(step: int, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        index_B = torch.randint(len(clips), (BATCH_SIZE,), generator=generator)
-        latents_BFCHW = latents_NFCHW[index_B]
-        frames_BTHWC = torch.from_numpy(clips[index_B.numpy()])
-        noise = torch.randn(latents_BFCHW.shape, generator=generator)
-        shown_BFCHW = latents_BFCHW + LATENT_NOISE * noise
-        if imagined_NFCHW is not None:
-            is_imagined_B = torch.rand(BATCH_SIZE, generator=generator) < IMAGINED_SHARE
-            shown_BFCHW[is_imagined_B] = imagined_NFCHW[index_B[is_imagined_B]]
-        if step < (1 - full_share) * loop.num_steps:
-            return _cut(latents_BFCHW, shown_BFCHW, frames_BTHWC, generator)
-        return shown_BFCHW, frames_BTHWC
-
     def loss_of(step: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        latents_BFCHW, frames_BTHWC = draw(step, generator)
+        latents_BFCHW, frames_BTHWC = _draw_samples(
+            latents_NFCHW,
+            imagined_NFCHW,
+            clips,
+            generator,
+            is_whole=step >= (1 - full_share) * loop.num_steps,
+        )
         with half_precision(device):
             output_BCTHW = vae.decode((latents_BFCHW.transpose(1, 2) / scale).to(device)).sample
         output_BCTHW, truth_BCTHW = output_BCTHW.float(), frames_to_tensor(frames_BTHWC).to(device)
@@ -187,12 +208,24 @@ def main(arguments: list[str] | None = None) -> int:
         arguments: Words after the command, or None for the process's own.
 
     Returns:
-        The exit status.
+        The exit status: 0 done, 2 the input is unusable.
     """
     options = _make_parser().parse_args(arguments)
+    try:
+        _train(options)
+    except TavidError as error:
+        print(f"pretrain_decoder: {error}", file=sys.stderr)
+        return 2
+    print(json.dumps({"vae": str(options.out / "vae")}))
+    return 0
+
+
+def _train(options: argparse.Namespace) -> None:
+    if options.critic:
+        # Before the latents are made, which takes long.
+        check_weight(options.critic)
     vae = AutoencoderKLCogVideoX.from_pretrained(options.out / "vae").eval()
-    device = pick_device(options.device)
-    vae.to(device)
+    vae.to(pick_device(options.device))
     cache = load_or_build_cache(
         options.clips, vae, options.out / "latents.safetensors", options.limit
     )
@@ -224,8 +257,6 @@ def main(arguments: list[str] | None = None) -> int:
         critic_weight=options.critic,
     )
     vae.save_pretrained(options.out / "vae")
-    print(json.dumps({"vae": str(options.out / "vae")}))
-    return 0
 
 
 if __name__ == "__main__":

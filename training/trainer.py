@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from tavid_core.errors import CanceledError, NonFiniteError
+from tavid_core.errors import CanceledError, ConfigError, NonFiniteError
 from training.checkpoints import Checkpoints
 from training.engine import Engine, split_batch
 from training.loop_config import LoopConfig
@@ -148,6 +148,7 @@ class TrainingLoop:
             NonFiniteError: If loss or gradient are not finite; the last checkpoint stays.
             StorageError: If a checkpoint or the log cannot be written; the last checkpoint stays.
             CanceledError: If SIGTERM or Ctrl-C asked to stop; a checkpoint was saved.
+            ConfigError: If the checkpoint is of a run that trains other parameters.
         """
         config, engine = self._config, self._engine
         first = self._restore()
@@ -298,6 +299,13 @@ class TrainingLoop:
         if newest is None:
             return 0
         tensors = newest.tensors
+        held = {name.removeprefix("last.") for name in tensors if name.startswith("last.")}
+        if held != self._parameters.keys():
+            others = sorted(held ^ self._parameters.keys())
+            raise ConfigError(
+                f"checkpoint must hold what this run trains, got one that differs in {others[0]} "
+                f"and {len(others) - 1} more. Name another run folder, or delete its checkpoints."
+            )
         with torch.no_grad():
             for name, parameter in self._parameters.items():
                 copy_whole(parameter, tensors[f"last.{name}"])
@@ -337,7 +345,8 @@ def run_loop(
         NonFiniteError: If the loss is not finite; the last checkpoint stays.
         StorageError: If a checkpoint cannot be written; the last one stays.
         CanceledError: If a signal asked to stop; a checkpoint was saved.
-        ConfigError: If several processes were started.
+        ConfigError: If several processes were started, or the checkpoint is of a run that trains
+            other parameters.
     """
 
     def batch_loss(step: int, _: Sequence[int]) -> Mapping[str, torch.Tensor]:

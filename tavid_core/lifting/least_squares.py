@@ -135,7 +135,7 @@ def _normal_equations(
 
 
 def _solve(matrix: csc_array, right_side: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Solve a symmetric positive definite system; NaN if it is none.
+    """Solve a symmetric positive definite system; NaN where the matrix is singular.
 
     A dense solver of numpy would wake a thread per core for it, and on a robot whose cores have
     other work these wait for each other for longer than one of them needs alone.

@@ -83,7 +83,7 @@ def test_later_the_opinion_pulls_as_hard_as_its_weight_says():
         torch.testing.assert_close(parameter.grad, gradient)
 
 
-@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_weight_that_is_none_is_refused(weight):
-    with pytest.raises(ConfigError, match="weight must be above 0, got"):
+    with pytest.raises(ConfigError, match="weight must be above 0 and finite, got"):
         AdversarialLoss(VideoCritic(width=4), Decoder().last.weight, weight)

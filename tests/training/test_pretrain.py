@@ -84,6 +84,12 @@ def test_a_decoder_meets_what_the_model_imagines_and_a_critic(run, tmp_path):
     assert {"loss", "error", "critic"} <= json.loads(log[-1]).keys()
 
 
+def test_an_unusable_critic_is_told_before_anything_is_made(tmp_path, capsys):
+    words = ["--clips", str(tmp_path), "--out", str(tmp_path), "--critic", "-1"]
+    assert pretrain_decoder.main(words) == 2
+    assert "weight must be above 0 and finite, got -1.0" in capsys.readouterr().err
+
+
 def test_windows_lie_where_something_moves():
     latents_FCHW = torch.zeros(5, 16, 16, 24)
     latents_FCHW[3:, :, 12, 20] = 1.0

@@ -74,6 +74,13 @@ def test_without_an_average_the_last_weights_are_the_result(tmp_path):
     assert torch.equal(resumed["model.weight"], model.weight)
 
 
+def test_a_checkpoint_of_other_parameters_is_refused(tmp_path):
+    train(tmp_path)
+    model, critic = make_model(), make_model()
+    with pytest.raises(ConfigError, match=r"differs in critic\.bias and 1 more\. Name another run"):
+        run_loop(CONFIG, tmp_path, {"model": model, "critic": critic}, make_loss(model), title="t")
+
+
 def test_running_statistics_are_resumed_too(tmp_path):
     def train_normed(folder, stop_at=None):
         torch.manual_seed(0)
