@@ -54,6 +54,24 @@ class SafeActionClient(ActionClient):
                     if future is not None:
                         self.remove_future(future)
 
+    def deliver_feedback(self) -> None:
+        """Call the feedback callbacks with what has come and was not taken yet.
+
+        An executor takes one feedback at a time, and a result beside it: of an action whose caller
+        was held up, the result overtakes what was told before it.
+        """
+        for message in self._take_feedback():
+            callback = self._feedback_callbacks.get(bytes(message.goal_id.uuid))
+            if callback is not None:
+                callback(message)
+
+    def _take_feedback(self) -> list[Any]:
+        kind, messages = self._action_type.Impl.FeedbackMessage, []
+        with self._request_lock:
+            while (message := self._client_handle.take_feedback(kind)) is not None:
+                messages.append(message)
+        return messages
+
     def _cancel_goal_async(self, *args: Any, **kwargs: Any) -> Future:
         with self._request_lock:
             return super()._cancel_goal_async(*args, **kwargs)

@@ -48,8 +48,9 @@ class PlanFuture(Future):
         link: To the planner.
         goal: As it is sent.
         timeout_sec: Longest wait; the goal is canceled then.
-        on_progress: Called with the node's feedback, on the thread that spins the node. What it
-            raises cancels the goal and ends the future.
+        on_progress: Called with the node's feedback, on the thread that spins the node, and never
+            after the future is done; if that thread is held up, with the latest ten messages. What
+            it raises cancels the goal and ends the future.
         convert: Makes the value of the future from the result, on a thread of its own; the result
             is the value if None.
         on_over: Called once when the goal is over.
@@ -211,7 +212,7 @@ class PlanFuture(Future):
 
     def _await_result(self, now_sec: float) -> PlanInteraction.Result | None:
         if self._response.done():
-            return check_response(self._response.result(), late_after_sec=None)
+            return self._take_result(late_after_sec=None)
         self._link.heartbeat.check(self._num_restarts)
         self._keep_alive(now_sec)
         self._is_late = now_sec >= self._deadline_sec
@@ -224,7 +225,7 @@ class PlanFuture(Future):
     def _await_end(self, now_sec: float) -> PlanInteraction.Result | None:
         if self._response.done():
             late_after_sec = self._timeout_sec if self._is_late else None
-            return check_response(self._response.result(), late_after_sec=late_after_sec)
+            return self._take_result(late_after_sec=late_after_sec)
         self._link.heartbeat.check(self._num_restarts)
         self._keep_alive(now_sec)
         if now_sec >= self._step_deadline_sec:
@@ -233,6 +234,11 @@ class PlanFuture(Future):
                 "Restart the planner."
             )
         return None
+
+    def _take_result(self, *, late_after_sec: float | None) -> PlanInteraction.Result:
+        # While a step is set: nothing is told of a goal that is over.
+        self._link.actions.deliver_feedback()
+        return check_response(self._response.result(), late_after_sec=late_after_sec)
 
     def _keep_alive(self, now_sec: float) -> None:
         period_sec = self._goal.keep_alive_sec / _KEEP_ALIVES_PER_LIMIT

@@ -1,6 +1,8 @@
-"""Ctrl-C while a plan is waited for, wherever Python lets it come."""
+"""A wait for a plan that Ctrl-C interrupts, wherever Python lets it, or that is held up."""
 
 from __future__ import annotations
+
+import time
 
 import pytest
 
@@ -51,3 +53,18 @@ def test_ctrl_c_in_the_midst_of_a_poll_does_not_keep_the_client_alive(graph, lon
     assert watch.stop() < 5.0
     wait_for(lambda: graph.planner._runner.last_plan)
     assert graph.planner._runner.last_plan.code is ErrorCode.CANCELED
+
+
+def test_caller_that_was_held_up_is_told_every_stage(graph, loner):
+    graph.start()
+    stages: list[str] = []
+
+    def note(progress):
+        stages.append(progress.stage)
+        if progress.stage == "condition":
+            wait_for(lambda: graph.planner._runner.last_plan)
+            # Until the result is there too, beside what was told before it.
+            time.sleep(0.5)
+
+    loner.request_plan(conversions.goal_from_request(make_request()), 60.0, on_progress=note)
+    assert list(dict.fromkeys(stages)) == ["queued", "condition", "denoise", "decode", "lift"]
