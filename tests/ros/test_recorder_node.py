@@ -198,6 +198,7 @@ def test_messages_that_got_lost_are_counted_and_told(robot, record, tmp_path):
 
 def test_memory_stays_flat_over_a_long_recording(robot, tmp_path):
     parameters = {"bag": str(tmp_path / "bag"), "topics": ["image"]}
+    bag = tmp_path / "bag" / "bag.mcap"
     publisher = robot.create_publisher(Image, "image", 5)
     pixels = np.random.default_rng(0).integers(0, 255, (480, 720, 3), np.uint8)
     message = conversions.message_from_image(pixels, Header())
@@ -207,14 +208,18 @@ def test_memory_stays_flat_over_a_long_recording(robot, tmp_path):
         wait_for(publisher.get_subscription_count, 60.0)
         time.sleep(MEETING_SEC)
         memory_mb = []
-        for index in range(150):
+
+        def has_written(size_mb: float) -> bool:
+            # A busy machine loses images of 1 MB: as many are sent as it takes.
             publisher.publish(message)
             time.sleep(0.02)
-            if index % 50 == 49:
-                memory_mb.append(psutil.Process(process.pid).memory_info().rss / 1e6)
+            return bag.is_file() and bag.stat().st_size > size_mb * 1e6
+
+        for size_mb in (20, 60, 100):
+            wait_for(lambda size_mb=size_mb: has_written(size_mb), 60.0)
+            memory_mb.append(psutil.Process(process.pid).memory_info().rss / 1e6)
         assert process.end() == 0, process.read_log_tail()
-    assert (tmp_path / "bag" / "bag.mcap").stat().st_size > 30e6
-    # A hundred images of 1 MB came after the first figure.
+    # Eighty images of 1 MB came after the first figure.
     assert memory_mb[2] - memory_mb[0] < 40, memory_mb
 
 
