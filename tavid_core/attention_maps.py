@@ -36,11 +36,8 @@ def video_to_text(
     num_heads, num_keys, width = key_BHND.shape[1:]
     num_slots = index_BS.shape[1]
     query_BHQD = query_BHND[:, :, first_frame]
-    is_small = query_BHQD.shape[2] * num_keys <= MAX_SMALL_SCORES
-    # In half precision the fused call alone keeps its scores in float32.
-    if is_small and key_BHND.dtype == torch.float32 and not _is_autocast(key_BHND):
-        weights_BHQS = _SmallMap.apply(query_BHQD / math.sqrt(width), key_BHND, index_BS)
-        return weights_BHQS.mean(1).transpose(1, 2)
+    if query_BHQD.shape[2] * num_keys <= MAX_SMALL_SCORES:
+        return _SmallMap.apply(query_BHQD, key_BHND, index_BS).mean(1).transpose(1, 2)
     # As wide as a head and contiguous: every fused backend takes that, narrower values fall back
     # to the one that materialises the scores.
     columns_BNS = functional.one_hot(index_BS, num_keys).to(key_BHND.dtype).transpose(1, 2)
@@ -73,27 +70,44 @@ def text_to_video(
 
 
 class _SmallMap(torch.autograd.Function):
-    """Softmax weights of the slot tokens' keys, by way of all scores, in the fewest passes."""
+    """Softmax weights of the slot tokens' keys, by way of all scores, in the fewest passes.
+
+    Scores are float32 in every precision, as inside the fused call; the products of the backward
+    pass are in that of the training.
+    """
 
     @staticmethod
     def forward(
         ctx: Any, query_BHQD: torch.Tensor, key_BHND: torch.Tensor, index_BS: torch.Tensor
     ) -> torch.Tensor:
-        weights_BHQN = (query_BHQD @ key_BHND.transpose(2, 3)).softmax(-1)
-        columns_BHQS = index_BS[:, None, None].expand(*weights_BHQN.shape[:3], -1)
-        chosen_BHQS = weights_BHQN.gather(3, columns_BHQS)
-        ctx.save_for_backward(query_BHQD, key_BHND, columns_BHQS, weights_BHQN, chosen_BHQS)
+        ctx.scale = 1.0 / math.sqrt(key_BHND.shape[3])
+        with torch.autocast(key_BHND.device.type, enabled=False):
+            scores_BHQN = query_BHQD.float() * ctx.scale @ key_BHND.float().transpose(2, 3)
+        weights_BHQN = scores_BHQN.softmax(-1)
+        index_BHQS = index_BS[:, None, None].expand(*weights_BHQN.shape[:3], -1)
+        chosen_BHQS = weights_BHQN.gather(3, index_BHQS)
+        weights_BHQN = weights_BHQN.to(_precision(key_BHND))
+        ctx.save_for_backward(query_BHQD, key_BHND, index_BS, weights_BHQN, chosen_BHQS)
         return chosen_BHQS
 
     @staticmethod
     def backward(ctx: Any, grad_BHQS: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None]:
-        query_BHQD, key_BHND, columns_BHQS, weights_BHQN, chosen_BHQS = ctx.saved_tensors
-        # d softmax_t / d score_n = softmax_t (1[n = t] - softmax_n), summed over the slots t.
-        grad_BHQS = grad_BHQS * chosen_BHQS
-        scores_BHQN = weights_BHQN * -grad_BHQS.sum(-1, keepdim=True)
-        scores_BHQN.scatter_add_(3, columns_BHQS, grad_BHQS)
-        return scores_BHQN @ key_BHND, scores_BHQN.transpose(2, 3) @ query_BHQD, None
+        query_BHQD, key_BHND, index_BS, weights_BHQN, chosen_BHQS = ctx.saved_tensors
+        precision = weights_BHQN.dtype
+        query_BHQD, key_BHND = query_BHQD.to(precision), key_BHND.to(precision)
+        index_BHSD = index_BS[:, None, :, None].expand(-1, key_BHND.shape[1], -1, key_BHND.shape[3])
+        # d softmax_t / d score_n = softmax_t (1[n = t] - softmax_n), summed over the slots t. Both
+        # terms of it are multiplied on their own: the sum would be as large as the scores.
+        grad_BHQS = grad_BHQS * chosen_BHQS * ctx.scale
+        total_BHQ1 = grad_BHQS.sum(-1, keepdim=True).to(precision)
+        grad_BHQS = grad_BHQS.to(precision)
+        grad_query_BHQD = grad_BHQS @ key_BHND.gather(2, index_BHSD)
+        grad_query_BHQD -= total_BHQ1 * (weights_BHQN @ key_BHND)
+        grad_key_BHND = weights_BHQN.transpose(2, 3) @ (query_BHQD * -total_BHQ1)
+        grad_key_BHND.scatter_add_(2, index_BHSD, grad_BHQS.transpose(2, 3) @ query_BHQD)
+        return grad_query_BHQD, grad_key_BHND, None
 
 
-def _is_autocast(tensor: torch.Tensor) -> bool:
-    return torch.is_autocast_enabled(tensor.device.type)
+def _precision(tensor: torch.Tensor) -> torch.dtype:
+    kind = tensor.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tensor.dtype
