@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from training.results_curve import Area, Curve, common_range, measure_area
+from training.results_curve import Area, Curve, common_places, measure_area
 from training.results_table import ResultRow, at_common_step, shared_steps
 from training.rows import CLIP_CURVES, ROWS
 from training.run_log import RunLog
@@ -76,7 +76,7 @@ def collect_clips_curves(log: RunLog, rows: Sequence[ResultRow], scenes: str) ->
         name: _curve([at_step[row.name] for row in members], max(steps))
         for name, members in found.items()
     }
-    places = common_range(list(curves.values()))
+    places = common_places(list(curves.values()))
     return [
         ClipsCurve(
             name=name,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from training.scene_hits import SAME_DIGITS, draw_means, scene_hits
 
-__all__ = ["Area", "Curve", "common_range", "measure_area"]
+__all__ = ["Area", "Curve", "common_places", "measure_area"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,43 +48,47 @@ class Area:
     places: tuple[int, int]
 
 
-def common_range(curves: Sequence[Curve]) -> tuple[int, int] | None:
-    """Find between which places curves can be compared.
+def common_places(curves: Sequence[Curve]) -> tuple[int, ...]:
+    """Find the places at which curves can be compared.
 
     Args:
         curves: Those of one table or plot; curves of a single point count as none.
 
     Returns:
-        First and last place that all of them have; None if there are not two.
+        All places that all of them have, growing; empty if there are not two.
     """
     places = [{place for place, _ in curve.points} for curve in curves if len(curve.points) > 1]
     shared = sorted(set.intersection(*places)) if places else []
-    return (shared[0], shared[-1]) if len(shared) > 1 else None
+    return tuple(shared) if len(shared) > 1 else ()
 
 
-def measure_area(curve: Curve, places: tuple[int, int] | None) -> Area | None:
+def measure_area(curve: Curve, places: Sequence[int]) -> Area | None:
     """Measure the area under a part of a curve, over the logarithm of its places.
+
+    Places that other curves lack are left out, also between the first and the last: learning
+    curves bend, and one that is known at more places would lie lower or higher for that alone.
 
     Args:
         curve: Of one row.
-        places: What `common_range` gave, so that rows that were trained longer are not better off.
+        places: What `common_places` gave, so that rows that were trained longer are not better off.
 
     Returns:
-        The area; None for a curve of a single point, or without a range.
+        The area; None for a curve of a single point, or without places.
     """
-    if places is None or len(curve.points) < 2:
+    if not places or len(curve.points) < 2:
         return None
-    part = [point for point in curve.points if places[0] <= point[0] <= places[1]]
+    part = [point for point in curve.points if point[0] in places]
     at_P, rates_P = (np.array(column, dtype=float) for column in zip(*part, strict=True))
+    ends = (places[0], places[-1])
     known = _known(curve, [place for place, _ in part])
     if not known:
-        return Area(value=float(_areas(at_P, rates_P[None])[0]), interval=None, places=places)
+        return Area(value=float(_areas(at_P, rates_P[None])[0]), interval=None, places=ends)
     hits_PN = np.stack([scene_hits(seeds) for seeds in zip(*known, strict=True)])
     low, high = np.percentile(_areas(at_P, draw_means(hits_PN)), [2.5, 97.5])
     return Area(
         value=float(_areas(at_P, hits_PN.mean(1)[None])[0]),
         interval=(round(float(low), SAME_DIGITS), round(float(high), SAME_DIGITS)),
-        places=places,
+        places=ends,
     )
 
 

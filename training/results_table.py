@@ -11,7 +11,7 @@ import numpy as np
 from tavid_core.errors import InputError
 from training.quality import QUALITY_NAMES
 from training.referee import wilson_interval
-from training.results_curve import Area, Curve, common_range, measure_area
+from training.results_curve import Area, Curve, common_places, measure_area
 from training.rows import ROWS
 from training.run_log import RunLine, RunLog
 
@@ -159,7 +159,7 @@ def table_areas(rows: Sequence[ResultRow]) -> dict[str, Area | None]:
         By the rows' names; None for rows that are not trained or were measured once.
     """
     curves = {row.name: Curve(points=row.curve, verdicts=row.verdicts) for row in rows}
-    steps = common_range(list(curves.values()))
+    steps = common_places(list(curves.values()))
     return {name: measure_area(curve, steps) for name, curve in curves.items()}
 
 

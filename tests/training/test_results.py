@@ -157,6 +157,17 @@ def test_the_area_is_over_doublings_of_steps(log):
     assert found["base"] is None
 
 
+def test_steps_that_another_row_lacks_do_not_bend_an_area(log):
+    for seed in (0, 1):
+        add(log, "tavid", 50, 0.0, seed=seed)
+        add(log, "base_data", 25, 0.4, seed=seed)
+        add(log, "base_data", 100, 0.85, seed=seed)
+    # The same curve as far as both are known.
+    found = areas(log, "base_data", "tavid")
+    assert found["tavid"].value == found["base_data"].value == pytest.approx(0.625)
+    assert areas(log, "tavid")["tavid"].value == pytest.approx((0.2 + 0.425) / 2)
+
+
 def test_areas_of_a_table_end_at_the_last_step_that_all_rows_have(log, tmp_path):
     pytest.importorskip("matplotlib")
     for seed in (0, 1):
@@ -287,6 +298,10 @@ def test_clips_are_a_curve_of_their_own(tmp_path):
     assert ours.step == 100, "the last that all of them have"
     assert ours.area.places == (40, 1290)
     assert plain.area.value == pytest.approx(0.2)
+    assert ours.area.value == pytest.approx(0.5), "the other has no 160 clips"
+    add(log, "clips_160_lambda_0", 25, 0.1, num_clips=160)
+    add(log, "clips_160_lambda_0", 100, 0.2, num_clips=160)
+    ours, _ = collect_clips_curves(log, collect(log), "three")
     widths = math.log(4), math.log(1290 / 160)
     wanted = (0.3 * widths[0] + 0.6 * widths[1]) / sum(widths)
     assert ours.area.value == pytest.approx(wanted)
