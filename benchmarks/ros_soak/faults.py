@@ -26,13 +26,15 @@ __all__ = ["FaultInjector"]
 _STAGES = ("condition", "denoise", "decode", "lift")
 # 0.3 s in all, so that a fault comes in time.
 _STEP_MS, _NUM_STEPS = 30, 8
+# Two seconds, so that a cancel at an early stage is not taken for one while the plan is published.
+_SLOW_STEP_MS = 200
 _GOAL_SEC = 0.3
 _CLIENT_SEC = 60.0
 _KILLED_GOAL_SEC = 60.0
 
 
-def _make_goal(words: str = "") -> PlanInteraction.Goal:
-    goal = make_plain_goal(_STEP_MS)
+def _make_goal(words: str = "", step_ms: int = _STEP_MS) -> PlanInteraction.Goal:
+    goal = make_plain_goal(step_ms)
     goal.prompt += f" {words}"
     goal.num_inference_steps = _NUM_STEPS
     return goal
@@ -99,6 +101,7 @@ class FaultInjector:
 
     def _cancel(self, name: str) -> None:
         stage = name.rpartition(" ")[2]
+        is_late = stage in ("decode", "lift")
 
         def disturb(goal: Goal) -> tuple[ErrorCode, ...]:
             if stage != "queued":
@@ -107,10 +110,10 @@ class FaultInjector:
                 # On a busy machine the plan may be ready before the cancel comes.
                 return (ErrorCode.NONE,)
             # What is acknowledged while the plan is published succeeds all the same.
-            is_late = stage in ("decode", "lift")
             return (ErrorCode.CANCELED, *((ErrorCode.NONE,) if is_late else ()))
 
-        self._ledger.run(name, _make_goal(), (ErrorCode.CANCELED,), disturb)
+        goal = _make_goal(step_ms=_STEP_MS if is_late else _SLOW_STEP_MS)
+        self._ledger.run(name, goal, (ErrorCode.CANCELED,), disturb)
 
     def _fail(self, _name: str) -> None:
         words, code = next(self._failures)
